@@ -1,0 +1,69 @@
+//! What a node is told once, at its birth.
+
+use std::time::Duration;
+
+use crate::error::ConfigError;
+use crate::id::NodeId;
+
+/// The configuration of one node in one group.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// This node.
+    pub id: NodeId,
+    /// How often a leader shows that it is there.
+    pub heartbeat_interval: Duration,
+    /// A follower that hears no leader for a random time in `[1, 2)` times this starts an election.
+    pub election_timeout: Duration,
+    /// Ask before campaigning (thesis 9.6).
+    pub pre_vote: bool,
+    /// A leader that no majority answers for an election timeout steps down, and with it voters that hear a leader
+    /// refuse elections.
+    pub check_quorum: bool,
+    /// Appends under way to one peer, in messages.
+    pub inflight_messages: usize,
+    /// Appends under way to one peer, in bytes.
+    pub inflight_bytes: u64,
+    /// Payload of one append; a single larger entry still goes alone.
+    pub append_bytes: u64,
+    /// Entries kept in memory for peers and for applying, in bytes.
+    pub tail_bytes: u64,
+    /// Proposals that wait for their commit, in bytes; beyond it the answer is `Busy`. One is always admitted.
+    pub uncommitted_bytes: u64,
+    /// Entries given to the host to apply and not reported applied, in bytes.
+    pub apply_bytes: u64,
+    /// The largest command accepted.
+    pub command_bytes: u64,
+}
+
+impl Config {
+    /// The defaults of the design: heartbeat 30 ms, election 300-600 ms, PreVote and CheckQuorum on.
+    pub fn new(id: NodeId) -> Self {
+        Self {
+            id,
+            heartbeat_interval: Duration::from_millis(30),
+            election_timeout: Duration::from_millis(300),
+            pre_vote: true,
+            check_quorum: true,
+            inflight_messages: 256,
+            inflight_bytes: 16 << 20,
+            append_bytes: 1 << 20,
+            tail_bytes: 32 << 20,
+            uncommitted_bytes: 256 << 20,
+            apply_bytes: 8 << 20,
+            command_bytes: 16 << 20,
+        }
+    }
+
+    /// Refuses what cannot work.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let check = |ok: bool, reason| if ok { Ok(()) } else { Err(ConfigError::Invalid(reason)) };
+        check(self.id.0 != 0, "a node id is never zero")?;
+        check(!self.heartbeat_interval.is_zero(), "the heartbeat interval is zero")?;
+        check(
+            self.election_timeout >= self.heartbeat_interval * 2,
+            "the election timeout is below two heartbeat intervals",
+        )?;
+        check(self.inflight_messages > 0, "no append may be under way")?;
+        check(self.append_bytes > 0 && self.inflight_bytes > 0, "a window of no bytes")
+    }
+}

@@ -1,0 +1,20 @@
+//! One Raft group as a pure function of its inputs.
+#![forbid(unsafe_code)]
+
+mod config;
+mod effect;
+mod entry;
+mod error;
+mod id;
+mod membership;
+mod message;
+mod status;
+
+pub use config::Config;
+pub use effect::{Alarm, Effect, RoleKind};
+pub use entry::{Entry, EntryKind, HardState, Restored, Write};
+pub use error::{ConfigError, MembershipError, ProposeError, ReadError, TransferError};
+pub use id::{FetchId, GroupId, Index, LogId, NodeId, ProposalId, ReadId, Round, Term, Time, WriteId};
+pub use membership::Membership;
+pub use message::{Envelope, Message};
+pub use status::{ProgressState, ProgressStatus, Status};
