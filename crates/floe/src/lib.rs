@@ -1,1 +1,31 @@
-//! floe
+//! floe, the embeddable library: a state machine, replicated.
+//!
+//! Write a [`StateMachine`], start a [`Builder`] on each machine, and use the [`Handle`] it gives: what is proposed
+//! on any member is applied on all of them, in one order, and survives the loss of any minority. The library brings
+//! the durable log, the network between the members, linearizable reads and leadership; the state machine brings
+//! the meaning of the commands.
+//!
+//! Inside, one *driver* thread owns the protocol (a `floe_raft::Node`, which does no I/O) and the sockets to the
+//! other members; a *wal* thread writes the log, an *apply* thread runs the state machine. No lock is held over I/O,
+//! every queue is bounded, and a full one says [`ProposeError::Busy`].
+#![forbid(unsafe_code)]
+
+mod builder;
+mod completion;
+mod config;
+mod error;
+mod handle;
+mod inbox;
+mod state_machine;
+mod status;
+mod transport;
+
+pub use builder::Builder;
+pub use config::NodeConfig;
+pub use error::{
+    AskError, Failure, ProposeError, ReadError, StartError, StateMachineError, TransferError, UnknownCause,
+};
+pub use floe_raft::{Index, LogId, Membership, NodeId, ProgressState, ProgressStatus, RoleKind, Term};
+pub use handle::{Applied, Handle, Stopped};
+pub use state_machine::{Batch, Command, StateMachine};
+pub use status::{Counters, Histogram, Leadership, NodeStatus};

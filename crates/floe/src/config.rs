@@ -1,0 +1,63 @@
+//! What a node is told when it starts.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use floe_raft::NodeId;
+
+/// The configuration of one node.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    /// This member. Never zero, and never used again after its data directory is lost.
+    pub id: NodeId,
+    /// The cluster; members of different clusters refuse each other.
+    pub cluster: u64,
+    /// Where identity and log live. Made if it is not there.
+    pub data_dir: PathBuf,
+    /// Where the other members reach this one; may be empty for a single member or when listeners are given to the
+    /// builder.
+    pub listen: Vec<SocketAddr>,
+    /// Every member of a new cluster, this one too, with the `host:port` where it is reached. Ignored once the data
+    /// directory holds an identity: from then on the log says who belongs to the cluster.
+    pub members: BTreeMap<NodeId, String>,
+    /// How often a leader shows that it is there.
+    pub heartbeat_interval: Duration,
+    /// A follower that hears no leader for a random time in `[1, 2)` times this starts an election.
+    pub election_timeout: Duration,
+    /// The largest command accepted, in bytes.
+    pub command_bytes_max: u64,
+    /// Proposals that wait for the driver, in bytes; beyond it the answer is `Busy`.
+    pub queued_bytes_max: u64,
+    /// Proposals and reads that wait for the driver, by count; beyond it the answer is `Busy`.
+    pub queued_max: usize,
+    /// The size of one file of the log, in bytes.
+    pub segment_bytes: u64,
+    /// The state machine is asked for a checkpoint this often, if it applied anything.
+    pub checkpoint_interval: Duration,
+    /// And after this many bytes of applied commands.
+    pub checkpoint_bytes: u64,
+}
+
+impl NodeConfig {
+    /// The defaults of the design: heartbeat 30 ms, election 300-600 ms, segments of 64 MiB, checkpoints every 2 s
+    /// or 64 MiB.
+    pub fn new(id: NodeId, cluster: u64, data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            id,
+            cluster,
+            data_dir: data_dir.into(),
+            listen: Vec::new(),
+            members: BTreeMap::new(),
+            heartbeat_interval: Duration::from_millis(30),
+            election_timeout: Duration::from_millis(300),
+            command_bytes_max: 16 << 20,
+            queued_bytes_max: 64 << 20,
+            queued_max: 1 << 16,
+            segment_bytes: 64 << 20,
+            checkpoint_interval: Duration::from_secs(2),
+            checkpoint_bytes: 64 << 20,
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! Why something is refused or failed: one enum an operation.
+//!
+//! Every refusal of a proposal says whether the command may have happened. A caller may always repeat what
+//! certainly did not happen, and must never blindly repeat what may have (thesis 6.3).
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use floe_raft::{Index, LogId, NodeId};
+
+/// Why a proposal has no reply.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProposeError {
+    /// No leader took the command: none is known, or leadership has just moved. Nothing happened; try again.
+    #[error("no leader took the command; nothing happened")]
+    NotLeader {
+        /// Who leads, as far as this member knows.
+        hint: Option<NodeId>,
+    },
+    /// Too much waits, or leadership is being handed over. Nothing happened; try again a little later.
+    #[error("too many commands wait; nothing happened")]
+    Busy,
+    /// The command is larger than the limit. Nothing happened, and never will.
+    #[error("the command has {bytes} bytes, the limit is {limit}")]
+    TooLarge {
+        /// The size of the command.
+        bytes: u64,
+        /// The largest size accepted.
+        limit: u64,
+    },
+    /// A leader appended the command and lost its leadership before it committed; another entry stands in its
+    /// place. Nothing happened; try again.
+    #[error("the command was overwritten by a new leader; nothing happened")]
+    Lost,
+    /// This node is stopping or stopped. Nothing happened; try another member.
+    #[error("the node is stopping; nothing happened")]
+    Shutdown,
+    /// The command may or may not have been applied, or may be later.
+    #[error("the outcome is unknown: {0}")]
+    Unknown(UnknownCause),
+}
+
+impl ProposeError {
+    /// Whether the command certainly was not and will not be applied, so that repeating it is safe.
+    pub fn nothing_happened(&self) -> bool {
+        !matches!(self, Self::Unknown(_))
+    }
+}
+
+/// Why the outcome of a command is unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UnknownCause {
+    /// The leader changed or was not heard of while the command was under way.
+    #[error("the leader changed")]
+    LeaderChanged,
+    /// This node stopped while the command was under way.
+    #[error("the node stopped")]
+    Shutdown,
+}
+
+/// Why a linearizable read was not confirmed. It may always be asked for again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// No leader is known.
+    #[error("no leader is known")]
+    NoLeader,
+    /// Too many reads wait.
+    #[error("too many reads wait")]
+    Busy,
+    /// The leader changed while the read was under way.
+    #[error("the leader changed")]
+    LeaderChanged,
+    /// This node is stopping or stopped.
+    #[error("the node is stopping")]
+    Shutdown,
+}
+
+/// Why leadership was not handed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TransferError {
+    /// This node does not lead.
+    #[error("not the leader")]
+    NotLeader {
+        /// Who leads, if known.
+        hint: Option<NodeId>,
+    },
+    /// The target is not a voter, or is this node.
+    #[error("node {0} cannot lead")]
+    BadTarget(NodeId),
+    /// Another handover is under way.
+    #[error("a handover is under way")]
+    Busy,
+    /// The target did not take over within two election timeouts; this node may still lead.
+    #[error("the target did not take over in time")]
+    TimedOut,
+    /// This node is stopping or stopped.
+    #[error("the node is stopping")]
+    Shutdown,
+}
+
+/// Why a question to the leader has no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AskError {
+    /// No leader is known, or there is no connection to it. It did not see the question.
+    #[error("no leader can be asked")]
+    NoLeader,
+    /// The member that was asked does not lead any more.
+    #[error("the member that was asked does not lead")]
+    NotLeader,
+    /// Too many questions wait, here or there.
+    #[error("too many questions wait")]
+    Busy,
+    /// The question is larger than a frame may be.
+    #[error("the question is too large")]
+    TooLarge,
+    /// The leader has nothing that answers questions.
+    #[error("the leader answers no questions")]
+    Unanswered,
+    /// The connection broke or the leader took too long; it may have seen the question.
+    #[error("the leader did not answer in time")]
+    TimedOut,
+    /// This node is stopping or stopped.
+    #[error("the node is stopping")]
+    Shutdown,
+}
+
+/// Why the state machine cannot go on. The node stops.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct StateMachineError(#[from] pub Box<dyn std::error::Error + Send + Sync>);
+
+impl StateMachineError {
+    /// An error from a text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into().into())
+    }
+}
+
+/// Why a running node stopped by itself. It takes no part in the cluster any more; the process should end.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Failure {
+    /// The log could not be written. A write that failed is never repeated: the kernel may have dropped the pages
+    /// and report success the second time.
+    #[error("the log cannot be written: {reason}")]
+    Log {
+        /// What the log said.
+        reason: String,
+    },
+    /// The state machine refused a committed command or could not be made durable.
+    #[error("the state machine failed: {0}")]
+    StateMachine(Arc<StateMachineError>),
+    /// A thread of the node ended by a panic.
+    #[error("the {0} thread panicked")]
+    Panic(&'static str),
+    /// The operating system refused something that the node cannot do without.
+    #[error("{doing}: {error}")]
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// What the system said.
+        error: Arc<std::io::Error>,
+    },
+    /// A snapshot arrived, which this version of the protocol does not carry.
+    #[error("a snapshot arrived that nothing here can install")]
+    Snapshot,
+}
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration makes no sense.
+    #[error("the configuration is not valid: {0}")]
+    Config(String),
+    /// The protocol core refuses its configuration or what was restored.
+    #[error(transparent)]
+    Core(#[from] floe_raft::ConfigError),
+    /// The data directory belongs to another member or another cluster.
+    #[error(
+        "data directory {} belongs to member {found_member:x} of cluster {found_cluster:x}, \
+         this is member {member:x} of cluster {cluster:x}",
+        path.display()
+    )]
+    WrongOwner {
+        /// The directory.
+        path: PathBuf,
+        /// The member that the directory belongs to.
+        found_member: u64,
+        /// The cluster that the directory belongs to.
+        found_cluster: u64,
+        /// This member.
+        member: u64,
+        /// This cluster.
+        cluster: u64,
+    },
+    /// The identity file cannot be understood.
+    #[error("{} is damaged: {reason}", path.display())]
+    Identity {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// There is a log but no identity beside it.
+    #[error("data directory {} has a log but no identity file; it was changed by hand", path.display())]
+    IdentityMissing {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The state machine needs entries that the log does not hold any more.
+    #[error("the state machine contains entries up to {applied}, but the log begins after {base}")]
+    StateMachineBehind {
+        /// What the state machine contains.
+        applied: LogId,
+        /// What the log's first entry follows.
+        base: LogId,
+    },
+    /// The state machine contains what the log does not: the two are not of the same node.
+    #[error("the state machine contains entry {applied}, which the log (up to {last}) does not hold")]
+    StateMachineAhead {
+        /// What the state machine contains.
+        applied: LogId,
+        /// The last entry in the log.
+        last: LogId,
+    },
+    /// An entry in the log cannot be understood.
+    #[error("entry {index} of the log is not a membership")]
+    BadMembership {
+        /// The entry.
+        index: Index,
+    },
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// The operating system refused something else.
+    #[error("{doing} {}: {error}", path.display())]
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
+}

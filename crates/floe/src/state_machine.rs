@@ -1,0 +1,47 @@
+//! What a user of the library writes: the state machine, and the commands it is given.
+
+use bytes::Bytes;
+use floe_raft::LogId;
+
+use crate::error::StateMachineError;
+
+/// A deterministic state machine. It lives on a thread of its own, which calls it in log order.
+///
+/// Determinism is the contract: two members that applied the same commands must hold the same state, so `apply`
+/// reads no clock, no random source and nothing else that differs between machines.
+pub trait StateMachine: Send + 'static {
+    /// What the proposer of a command gets back.
+    type Reply: Send + 'static;
+
+    /// The last log entry that the state contains; [`LogId::ZERO`] for none. Asked once at the start: the log is
+    /// replayed from there. A state machine that lives in memory alone says `ZERO` and gets the whole log again.
+    fn applied(&self) -> LogId;
+
+    /// Applies the commands in order and returns one reply for each, in order. When it returns, `applied()` is
+    /// `batch.last`, also when the batch holds no command (an entry of the protocol itself has no command).
+    ///
+    /// An error stops the node: a member that cannot apply what the others applied must not go on.
+    fn apply(&mut self, batch: &Batch) -> Result<Vec<Self::Reply>, StateMachineError>;
+
+    /// Makes all that is applied durable and returns what is. Called every two seconds or 64 MiB of commands, and
+    /// at a graceful stop.
+    fn checkpoint(&mut self) -> Result<LogId, StateMachineError>;
+}
+
+/// Commands to apply as one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// The commands, in log order. Entries of the protocol itself are left out, so their indexes may have gaps.
+    pub commands: Vec<Command>,
+    /// The last log entry that the batch covers: what `applied()` must say afterwards.
+    pub last: LogId,
+}
+
+/// One committed command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Command {
+    /// Its place in the log; unique for ever, rising.
+    pub id: LogId,
+    /// What was proposed.
+    pub payload: Bytes,
+}
