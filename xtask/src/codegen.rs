@@ -23,7 +23,7 @@ const FILES: [(&str, &str, &str); 6] = [
 
 /// Why the code is not generated, or not up to date.
 #[derive(Debug, thiserror::Error)]
-pub enum CodegenError {
+pub(crate) enum CodegenError {
     /// A definition does not parse.
     #[error("the definitions in {PROTO_DIR} do not compile: {0}")]
     Proto(#[source] Box<protox::Error>),
@@ -41,7 +41,7 @@ pub enum CodegenError {
 }
 
 /// Generates the code and writes what changed; with `check`, writes nothing and fails if something would change.
-pub fn run(check: bool) -> Result<(), CodegenError> {
+pub(crate) fn run(check: bool) -> Result<(), CodegenError> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
     let scratch = tempfile::tempdir().map_err(file_error(Path::new("a temporary directory")))?;
     let set = protox::compile(ROOTS, [root.join(PROTO_DIR)]).map_err(|e| CodegenError::Proto(Box::new(e)))?;
@@ -55,7 +55,8 @@ pub fn run(check: bool) -> Result<(), CodegenError> {
     for (generated, committed, source) in FILES {
         let code = scratch.path().join(generated);
         let code = fs::read_to_string(&code).map_err(file_error(&code))?;
-        let code = format!("//! Generated from `proto/{source}` by `cargo xtask codegen`; do not edit.\n\n{code}");
+        let code =
+            format!("//! Generated from `proto/{source}` by `cargo xtask codegen`; do not edit.\n\n{code}");
         let path = root.join(CODE_DIR).join(committed);
         let present = fs::read_to_string(&path).ok();
         if present.as_deref() == Some(code.as_str()) {

@@ -1,1 +1,81 @@
-fn main() {}
+//! `cargo xtask`: everything the project does to itself. `cargo xtask ci` is exactly what CI runs.
+
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+mod ci;
+mod codegen;
+mod tidy;
+mod workspace;
+
+/// The project's own tasks.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Run every check in the order of rising cost and stop at the first that fails.
+    Ci,
+    /// Check the rules that no compiler knows: crate edges, file and function sizes, banned words, documents.
+    Tidy,
+    /// Generate the protobuf code of floe-etcd from its definitions.
+    Codegen {
+        /// Write nothing; fail if the committed code is not what the definitions give.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Kill real floe processes while they are written to, and check that nothing acknowledged is lost.
+    Crash(Processes),
+    /// Play the crash phases R24, R27 and the split brain R29 on real floe processes.
+    Phases(Processes),
+}
+
+/// The arguments of the tasks that run real processes; `--help` after the task's name lists them.
+#[derive(clap::Args)]
+#[command(disable_help_flag = true)]
+struct Processes {
+    /// Run the optimised binary.
+    #[arg(long)]
+    release: bool,
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    arguments: Vec<String>,
+}
+
+fn main() -> ExitCode {
+    let outcome = run(Arguments::parse().task);
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<()> {
+    match task {
+        Task::Ci => ci::run(),
+        Task::Tidy => tidy::run(),
+        Task::Codegen { check } => Ok(codegen::run(check)?),
+        Task::Crash(task) => processes("crash", task.release, &task.arguments),
+        Task::Phases(task) => processes("phases", task.release, &task.arguments),
+    }
+}
+
+/// Runs a task of `xtask/processes` on a `floe` built for it.
+fn processes(task: &str, release: bool, arguments: &[String]) -> Result<()> {
+    let mut command = workspace::cargo(["run", "--quiet", "--package", "xtask-processes", "--", task])?;
+    let given = arguments.iter().any(|word| word == "--binary" || word.starts_with("--binary="));
+    if !given && !arguments.iter().any(|word| word == "--help" || word == "-h") {
+        command.arg("--binary").arg(workspace::build_floe(release)?);
+    }
+    workspace::succeed(command.args(arguments))
+}

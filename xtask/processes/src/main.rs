@@ -1,0 +1,73 @@
+//! Real floe processes under kill -9, cut networks and restarts. Started by `cargo xtask crash` and `cargo xtask phases`.
+//!
+//! The simulator finds the bugs of the protocol. This program finds those of everything around it: files, sockets,
+//! threads and the order in which a real process dies.
+
+#![forbid(unsafe_code)]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+
+mod client;
+mod cluster;
+mod crash;
+mod ledger;
+mod network;
+mod phases;
+
+/// Real floe processes under kill -9, cut networks and restarts.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Kill real floe processes while they are written to, and check that nothing acknowledged is lost.
+    Crash {
+        /// How many times to kill, restart and check.
+        #[arg(long, default_value_t = 30)]
+        rounds: u32,
+        /// The seed of every choice (which member, when); drawn at random when absent, and printed.
+        #[arg(long)]
+        seed: Option<u64>,
+        /// The floe binary to run.
+        #[arg(long)]
+        binary: PathBuf,
+    },
+    /// Play the crash phases R24 and R27 and the split brain R29.
+    Phases {
+        /// The floe binary to run.
+        #[arg(long)]
+        binary: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("the asynchronous runtime does not start")?;
+    match task {
+        Task::Crash { rounds, seed, binary } => {
+            let seed = seed.unwrap_or_else(rand::random);
+            runtime.block_on(crash::run(rounds, seed, binary))
+        }
+        Task::Phases { binary } => runtime.block_on(phases::run(binary)),
+    }
+}

@@ -1,0 +1,105 @@
+//! The steps of continuous integration, cheapest first. The first failure stops the run.
+
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+
+use crate::workspace::{cargo, succeed};
+use crate::{codegen, tidy};
+
+/// The crates that must also build where there is no operating system.
+const PURE: [&str; 2] = ["floe-raft", "floe-wal"];
+const WASM: &str = "wasm32-unknown-unknown";
+
+enum Outcome {
+    Passed,
+    /// The step needs something this machine does not have; the text says what.
+    Skipped(String),
+}
+
+struct Step {
+    name: &'static str,
+    run: fn() -> Result<Outcome>,
+}
+
+const STEPS: &[Step] = &[
+    Step { name: "format", run: format },
+    Step { name: "tidy", run: || tidy::run().map(|()| Outcome::Passed) },
+    Step { name: "clippy", run: clippy },
+    Step { name: "docs", run: docs },
+    Step { name: "codegen", run: || Ok(codegen::run(true).map(|()| Outcome::Passed)?) },
+    Step { name: "wasm", run: wasm },
+    Step { name: "test", run: test },
+    Step { name: "deny", run: deny },
+    Step {
+        name: "crash",
+        run: || crate::processes("crash", false, &["--rounds=3".to_owned()]).map(|()| Outcome::Passed),
+    },
+];
+
+/// Runs every step and prints one line for each, with its time.
+pub(crate) fn run() -> Result<()> {
+    let started = Instant::now();
+    let mut passed = 0;
+    let mut skipped = 0;
+    for step in STEPS {
+        println!("ci: {} ...", step.name);
+        let begun = Instant::now();
+        let outcome = (step.run)().with_context(|| format!("ci stopped in step `{}`", step.name))?;
+        let seconds = begun.elapsed().as_secs_f64();
+        match outcome {
+            Outcome::Passed => {
+                passed += 1;
+                println!("ci: {} passed in {seconds:.1} s", step.name);
+            }
+            Outcome::Skipped(why) => {
+                skipped += 1;
+                println!("ci: {} SKIPPED: {why}", step.name);
+            }
+        }
+    }
+    println!("ci: {skipped} skipped, {:.0} s in all", started.elapsed().as_secs_f64());
+    println!("ci: {passed} steps passed");
+    Ok(())
+}
+
+fn passes(command: &mut Command) -> Result<Outcome> {
+    succeed(command).map(|()| Outcome::Passed)
+}
+
+fn format() -> Result<Outcome> {
+    passes(&mut cargo(["fmt", "--all", "--check"])?)
+}
+
+fn clippy() -> Result<Outcome> {
+    passes(&mut cargo(["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"])?)
+}
+
+fn docs() -> Result<Outcome> {
+    passes(cargo(["doc", "--quiet", "--workspace", "--no-deps"])?.env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+fn wasm() -> Result<Outcome> {
+    let added = Command::new("rustup").args(["target", "add", WASM]).output();
+    if !added.is_ok_and(|output| output.status.success()) {
+        return Ok(Outcome::Skipped(format!("`rustup target add {WASM}` failed here")));
+    }
+    let mut command = cargo(["build", "--quiet", "--lib", "--target", WASM])?;
+    for package in PURE {
+        command.args(["--package", package]);
+    }
+    passes(&mut command)
+}
+
+fn test() -> Result<Outcome> {
+    passes(&mut cargo(["test", "--quiet", "--workspace"])?)
+}
+
+fn deny() -> Result<Outcome> {
+    let installed = cargo(["deny", "--version"])?.output().is_ok_and(|output| output.status.success());
+    if !installed {
+        return Ok(Outcome::Skipped("cargo-deny is not installed (`cargo install cargo-deny`)".to_owned()));
+    }
+    passes(&mut cargo(["deny", "--log-level", "error", "check"])?)
+}
