@@ -1,6 +1,7 @@
 //! One Raft group as a pure function of its inputs.
 #![forbid(unsafe_code)]
 
+pub mod codec;
 mod config;
 mod effect;
 mod entry;
