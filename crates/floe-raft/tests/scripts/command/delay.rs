@@ -1,0 +1,16 @@
+//! `delay [from=N] [to=N]`: what is on these links, or is sent later, waits until it is delivered by name.
+
+use super::Args;
+use super::cut::links;
+use crate::cluster::Cluster;
+use crate::failure::Failure;
+
+pub(super) fn run(cluster: &mut Cluster, args: &mut Args<'_>) -> Result<(), Failure> {
+    let filter = args.filter()?;
+    for link in links(cluster) {
+        if filter.matches(link) {
+            cluster.network.delay(link);
+        }
+    }
+    Ok(())
+}

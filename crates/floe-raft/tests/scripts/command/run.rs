@@ -1,0 +1,12 @@
+//! `run ms=N`: time passes, timers fire, and messages arrive at once.
+
+use std::time::Duration;
+
+use super::Args;
+use crate::cluster::Cluster;
+use crate::failure::Failure;
+
+pub(super) fn run(cluster: &mut Cluster, args: &mut Args<'_>) -> Result<(), Failure> {
+    let ms = args.key("ms")?.ok_or_else(|| Failure::new("for how many ms?"))?;
+    cluster.advance(Duration::from_millis(ms), true)
+}

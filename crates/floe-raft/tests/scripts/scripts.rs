@@ -1,0 +1,209 @@
+//! Runs every file of `testscripts/`, each as a test of its own.
+
+use std::collections::BTreeSet;
+use std::error::Error;
+use std::path::{Path, PathBuf};
+
+use goldenscript::{Command, Context, Runner};
+
+use crate::cluster::Cluster;
+use crate::command;
+
+/// The state of one script while it runs.
+#[derive(Default)]
+struct Script {
+    cluster: Option<Cluster>,
+    /// A broken law.
+    broken: Option<String>,
+}
+
+impl Runner for Script {
+    type Command = Command;
+
+    fn run(&mut self, command: &Command, _: &Context) -> Result<String, Box<dyn Error>> {
+        let result = command::run(&mut self.cluster, command);
+        let mut output = self.cluster.as_mut().map(Cluster::take_output).unwrap_or_default();
+        let Err(failure) = result else { return Ok(output.join("\n")) };
+        output.push(failure.text);
+        let text = output.join("\n");
+        if failure.is_law {
+            self.broken = Some(text.clone());
+        }
+        Err(text.into())
+    }
+
+    fn end_command(&mut self, _: &Command, _: &Context) -> Result<String, Box<dyn Error>> {
+        // A script may expect a command to be refused, but never that a law is broken.
+        if let Some(broken) = self.broken.take() {
+            return Err(broken.into());
+        }
+        Ok(self.cluster.as_mut().map(Cluster::take_changes).unwrap_or_default().join("\n"))
+    }
+}
+
+fn directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("testscripts")
+}
+
+fn run(name: &str) {
+    if let Err(error) = goldenscript::run(&mut Script::default(), directory().join(name)) {
+        panic!("{name}: {error}");
+    }
+}
+
+macro_rules! scripts {
+    ($($topic:ident { $($name:ident)* })*) => {
+        $( mod $topic { $(
+            #[test]
+            fn $name() {
+                super::run(concat!(stringify!($topic), "/", stringify!($name)));
+            }
+        )* } )*
+
+        /// The scripts that run.
+        const NAMES: &[&str] = &[$( $( concat!(stringify!($topic), "/", stringify!($name)), )* )*];
+    };
+}
+
+scripts! {
+    election {
+        first_election
+        split_vote
+        up_to_date_log_wins
+        longer_log_wins
+        pre_vote_keeps_a_rejoining_node_quiet
+        without_pre_vote_a_rejoining_node_disturbs
+        stickiness
+        stickiness_ends
+        check_quorum
+        one_way_partition
+        low_term_node_catches_up
+        vote_is_durable_before_the_reply
+        own_vote_is_durable_before_the_request
+        restart_never_votes_twice
+        a_lost_vote_was_never_given
+        an_unreported_vote_counts
+        retried_vote_is_granted_again
+        late_pre_votes_change_nothing
+        a_single_node_elects_itself
+        stalled_disk_steps_down
+        learner_neither_votes_nor_campaigns
+    }
+    replication {
+        one_entry
+        leader_does_not_count_what_it_has_not_written
+        slow_leader_disk
+        batching
+        appends_are_split_by_size
+        pipelining
+        window_full
+        window_full_in_bytes
+        lost_appends_are_sent_again
+        a_full_window_is_lost
+        duplicated_and_reordered_appends
+        a_short_stale_append_does_not_truncate
+        a_follower_acknowledges_only_what_was_verified
+        conflict_backtracking
+        stale_rejects_are_ignored
+        aba_overwrite_race
+        an_overwritten_entry_is_not_acknowledged
+        old_entries_are_read_from_disk
+        a_slow_machine_is_fed_in_pieces
+        too_much_is_refused
+        a_restarted_follower_lost_its_tail
+    }
+    commit {
+        minority_leader_never_commits
+        figure_8
+        figure_8_overwritten
+        no_op_commits_older_terms
+        commit_never_passes_what_was_verified
+        learner_does_not_count
+    }
+    reads {
+        on_the_leader
+        share_a_round
+        on_a_follower
+        on_a_learner
+        before_the_first_commit
+        delayed_replies_confirm_nothing_new
+        a_leader_without_a_majority_answers_none
+        aborted_on_leader_change
+        without_a_leader
+        lost_questions_are_asked_again
+        wait_for_the_machine
+        a_single_node_reads
+    }
+    forward {
+        to_the_leader
+        through_the_leader_itself
+        without_a_leader
+        refused_by_the_leader
+        the_receiver_does_not_lead_any_more
+        unknown_on_leader_change
+        unknown_when_the_leader_dies
+    }
+    transfer {
+        to_a_peer_that_is_caught_up
+        waits_until_the_target_has_everything
+        gives_up_after_an_election_timeout
+        a_delayed_request_is_fenced
+        a_request_of_an_earlier_term_is_ignored
+        cleared_when_it_steps_down
+        refusals
+    }
+    snapshot {
+        for_a_lagging_follower
+        for_a_learner
+        stale
+        drops_a_divergent_tail
+        keeps_a_matching_suffix
+        appends_while_installing
+        lost_on_the_way
+        crash_before_the_log_restarts
+        restart_from_checkpoint_and_log
+    }
+    crash {
+        r23_before_the_request
+        r24_on_the_leader_alone
+        r25_on_all_followers
+        r26_on_a_minority_of_the_followers
+        r26_on_a_minority_that_wins
+        r26_on_a_majority
+        r27_committed_on_the_leader_only
+        r28_the_answer_is_lost
+        r29_split_brain
+        whole_cluster
+    }
+    story {
+        one_change_in_slow_motion
+        the_leader_stops
+        partition
+    }
+}
+
+/// A file that nobody runs would prove nothing.
+#[test]
+fn every_script_is_run() -> Result<(), Box<dyn Error>> {
+    let mut found = BTreeSet::new();
+    for topic in std::fs::read_dir(directory())? {
+        let topic = topic?;
+        for file in std::fs::read_dir(topic.path())? {
+            let name = format!("{}/{}", topic.file_name().display(), file?.file_name().display());
+            found.insert(name);
+        }
+    }
+    let listed: BTreeSet<String> = NAMES.iter().map(ToString::to_string).collect();
+    assert_eq!(found, listed, "list each file of testscripts/ in tests/scripts/scripts.rs");
+    Ok(())
+}
+
+/// The first line of each script says in a sentence what it shows.
+#[test]
+fn every_script_opens_with_a_sentence() -> Result<(), Box<dyn Error>> {
+    for name in NAMES {
+        let text = std::fs::read_to_string(directory().join(name))?;
+        assert!(text.starts_with("# "), "{name} does not say what it shows");
+    }
+    Ok(())
+}
