@@ -1,4 +1,31 @@
-//! etcd's v3 API on floe and floe-mvcc.
+//! etcd's v3 API on floe and floe-mvcc: a key-value server that etcd's own clients, etcdctl and Kubernetes use
+//! unchanged.
+//!
+//! A request comes in on one of the client threads ([`Server`] starts one a core), is checked, and becomes either a read
+//! of the store on that very thread or a command that floe replicates. The protobuf types of etcd end here: the crates
+//! below know floe-mvcc's own.
+//!
+//! What is absent still: authentication, TLS, membership changes, snapshots, the JSON gateway, elections and locks. Their
+//! calls are answered with `Unimplemented`, never with a success that nothing stands behind.
 #![forbid(unsafe_code)]
 
+mod background;
+mod config;
+mod convert;
+mod engine;
+mod errors;
+mod front;
+mod http;
+mod listener;
+mod machine;
 pub mod proto;
+mod server;
+mod service;
+mod url;
+mod validate;
+pub mod version;
+
+pub use config::{ClusterState, Config, ConfigError, Identity};
+pub use errors::EtcdError;
+pub use server::{Server, StartError};
+pub use url::{Url, UrlError};

@@ -1,0 +1,117 @@
+//! What a member does by itself: it publishes its name, and while it leads it ends leases.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use floe::{RoleKind, Term};
+use floe_mvcc::{Command, MemberInfo};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+use crate::engine::Engine;
+
+/// How often the leader looks for leases that are over.
+const EXPIRY_TICK: Duration = Duration::from_millis(500);
+/// How many it ends at each look: at most 1,000 a second, so that a million leases that end together leave room for
+/// clients.
+const EXPIRED_PER_TICK: usize = 500;
+/// How many revocations are under way at once.
+const REVOKES_IN_FLIGHT: usize = 64;
+/// How long to wait before a task that failed is tried again.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Makes the name and the client URLs of this member known to the cluster, and says so when it is done. Nothing is
+/// written if they are known already, so a restart costs no entry.
+pub(crate) async fn publish(engine: Arc<Engine>, info: MemberInfo, ready: watch::Sender<bool>) {
+    while !*engine.stopping.borrow() {
+        match publish_once(&engine, &info).await {
+            Ok(()) => {
+                ready.send_replace(true);
+                return;
+            }
+            Err(status) => tracing::debug!("this member is not published yet: {}", status.message()),
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+async fn publish_once(engine: &Engine, info: &MemberInfo) -> Result<(), tonic::Status> {
+    engine.linearize().await?;
+    if engine.reader.members().contains(info) {
+        return Ok(());
+    }
+    engine.propose(&Command::PublishMember(info.clone())).await?;
+    Ok(())
+}
+
+/// Ends leases while this member leads.
+pub(crate) async fn expire_leases(engine: Arc<Engine>) {
+    let mut leadership = engine.handle.leadership();
+    loop {
+        let term = match leadership.wait_for(|now| now.role == RoleKind::Leader).await {
+            Ok(now) => now.term,
+            // The node has ended.
+            Err(_) => return,
+        };
+        // The leases of former terms must all be in the store before their time begins to run.
+        if engine.handle.read().await.is_err() || !leads(&engine, term) {
+            sleep(PAUSE).await;
+            continue;
+        }
+        let lessor = engine.reader.lessor();
+        lessor.promote(engine.clock.now_ms(), engine.config.election_timeout_ms);
+        tokio::select! {
+            lost = leadership.wait_for(|now| now.role != RoleKind::Leader || now.term != term) => {
+                if lost.is_err() {
+                    return;
+                }
+            }
+            () = expire_in_term(&engine, term) => {}
+        }
+        lessor.demote();
+    }
+}
+
+fn leads(engine: &Engine, term: Term) -> bool {
+    engine.handle.is_leader() && engine.handle.term() == term
+}
+
+/// Returns when this member does not lead in `term` any more.
+async fn expire_in_term(engine: &Arc<Engine>, term: Term) {
+    let mut tick = interval(EXPIRY_TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        let expired = engine.reader.lessor().expired(engine.clock.now_ms(), EXPIRED_PER_TICK);
+        if expired.is_empty() {
+            continue;
+        }
+        // A leader that was paused or cut off while others renewed these leases at its successor must not end them:
+        // they would be gone although their owners did everything right (etcd-io/etcd#15247).
+        if engine.handle.read().await.is_err() || !leads(engine, term) {
+            return;
+        }
+        revoke(engine, expired).await;
+    }
+}
+
+async fn revoke(engine: &Arc<Engine>, leases: Vec<i64>) {
+    let mut under_way = JoinSet::new();
+    for id in leases {
+        if under_way.len() >= REVOKES_IN_FLIGHT {
+            under_way.join_next().await;
+        }
+        let engine = Arc::clone(engine);
+        under_way.spawn(async move {
+            match engine.propose(&Command::LeaseRevoke { id }).await {
+                Ok(_) => tracing::debug!(lease = format_args!("{id:x}"), "a lease is over"),
+                // It was revoked meanwhile, or is named again by the lessor.
+                Err(status) => {
+                    tracing::debug!(lease = format_args!("{id:x}"), "not revoked: {}", status.message())
+                }
+            }
+        });
+    }
+    while under_way.join_next().await.is_some() {}
+}

@@ -1,0 +1,43 @@
+//! The store as floe's state machine: translates between a log position and the store's own record of it.
+
+use bytes::Bytes;
+use floe::{Batch, Index, LogId, StateMachine, StateMachineError, Term};
+use floe_mvcc::{Applied, Reply, StorageError, Store};
+
+/// The store, owned by the thread that applies.
+pub(crate) struct Machine {
+    store: Store,
+}
+
+impl Machine {
+    pub(crate) fn new(store: Store) -> Self {
+        Self { store }
+    }
+}
+
+fn log_id(applied: Applied) -> LogId {
+    LogId::new(Term(applied.term), Index(applied.index))
+}
+
+/// The store's file failed. A member that cannot apply what the others applied must stop.
+fn failed(error: StorageError) -> StateMachineError {
+    StateMachineError(Box::new(error))
+}
+
+impl StateMachine for Machine {
+    type Reply = Reply;
+
+    fn applied(&self) -> LogId {
+        log_id(self.store.applied())
+    }
+
+    fn apply(&mut self, batch: &Batch) -> Result<Vec<Reply>, StateMachineError> {
+        let commands: Vec<Bytes> = batch.commands.iter().map(|command| command.payload.clone()).collect();
+        let last = Applied { term: batch.last.term.0, index: batch.last.index.0 };
+        self.store.apply(&commands, last).map_err(failed)
+    }
+
+    fn checkpoint(&mut self) -> Result<LogId, StateMachineError> {
+        self.store.checkpoint().map(log_id).map_err(failed)
+    }
+}
