@@ -1,0 +1,101 @@
+//! Compaction: at once for every reader, and bit by bit in the file.
+//!
+//! The command sets the compaction revision, and from then on nobody may read below it. Removing what lies there is the
+//! sweep: it follows the changes between the previous compaction and this one, because only a key that changed there can
+//! have something to remove, and it does a bounded amount at a time, within transactions that are made anyway. Its
+//! position is in the state row, so a restart goes on where the file is.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use redb::ReadableTable;
+
+use crate::apply::Batch;
+use crate::error::{ApplyError, StorageError};
+use crate::record::{self, ROW_OVERHEAD_BYTES, Record};
+
+impl Batch<'_> {
+    /// Puts a compaction in force.
+    pub(crate) fn compact(&mut self, revision: i64) -> Result<(), ApplyError> {
+        let state = &mut self.applied.state;
+        if revision <= state.compact_revision {
+            return Err(ApplyError::Compacted { compact_revision: state.compact_revision });
+        }
+        if revision > state.revision {
+            return Err(ApplyError::FutureRevision);
+        }
+        // Deletions exactly at the previous compaction outlived it and go now, so the sweep begins with that revision;
+        // earlier, if the sweep after it is not even there yet.
+        let first = record::first_row(state.compact_revision);
+        state.sweep = Some(state.sweep.map_or(first, |sweep| sweep.min(first)));
+        state.compact_revision = revision;
+        Ok(())
+    }
+
+    /// Looks at and removes at most `budget` rows each. To be called before the first command of a batch, when the
+    /// compaction is the one that readers see: a reader that still needs what goes has pinned it, a later one is refused.
+    pub(crate) fn sweep(&mut self, budget: usize) -> Result<(), StorageError> {
+        let Some(from) = self.applied.state.sweep else {
+            return Ok(());
+        };
+        let target = self.applied.state.compact_revision;
+        if self.shared.lowest_pin().is_some_and(|pinned| pinned < target) {
+            return Ok(());
+        }
+        let Look { rows, mut next } = self.look(from, target, budget)?;
+        let mut seen = BTreeSet::new();
+        let mut gone = Vec::new();
+        {
+            let published = self.shared.published();
+            for (row_key, key) in rows {
+                if !seen.insert(key.clone()) {
+                    continue;
+                }
+                let Some(history) = published.index.history(&key) else {
+                    continue;
+                };
+                let before = gone.len();
+                gone.extend(history.superseded(target).take(budget - before).map(record::row_key));
+                if gone.len() > before {
+                    self.applied.swept.push((key, gone.len() - before));
+                }
+                if gone.len() >= budget {
+                    // This key may have more, so the next sweep looks at it again.
+                    next = Some(row_key);
+                    break;
+                }
+            }
+        }
+        gone.sort_unstable();
+        for row_key in gone {
+            if let Some(row) = self.rows.remove(row_key).map_err(StorageError::redb)? {
+                self.applied.row_bytes -= (row.value().len() as u64 + ROW_OVERHEAD_BYTES) as i64;
+            }
+        }
+        self.applied.state.sweep = next;
+        Ok(())
+    }
+
+    /// Looks at the next rows of the sweep.
+    fn look(&self, from: u128, target: i64, budget: usize) -> Result<Look, StorageError> {
+        let mut rows = Vec::new();
+        for entry in self.rows.range(from..=record::last_row(target)).map_err(StorageError::redb)? {
+            let (row_key, row) = entry.map_err(StorageError::redb)?;
+            let row_key = row_key.value();
+            if rows.len() == budget {
+                return Ok(Look { rows, next: Some(row_key) });
+            }
+            let key = Bytes::copy_from_slice(Record::read(row_key, row.value())?.key);
+            rows.push((row_key, key));
+        }
+        Ok(Look { rows, next: None })
+    }
+}
+
+/// What the sweep looked at.
+struct Look {
+    /// Rows and their keys.
+    rows: Vec<(u128, Bytes)>,
+    /// The row after them, if the sweep has one left.
+    next: Option<u128>,
+}

@@ -1,0 +1,321 @@
+//! The one writer: opens the file, applies batches, makes them durable, and publishes to the readers.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use redb::{Database, Durability, ReadableDatabase, ReadableTable, WriteTransaction};
+
+use crate::apply::{self, Batch};
+use crate::codec;
+use crate::command::Reply;
+use crate::error::StorageError;
+use crate::key_index::KeyIndex;
+use crate::lease::Lessor;
+use crate::reader::Reader;
+use crate::record::{self, ROW_OVERHEAD_BYTES, Record, State};
+use crate::roster::Roster;
+use crate::shared::{Published, Rows, Shared};
+
+/// How many keys enter the index while readers wait. About a hundred microseconds.
+const KEYS_PER_MERGE: usize = 256;
+
+/// How many rows the sweep after a compaction looks at with each batch. About half a millisecond.
+const ROWS_PER_BATCH: usize = 128;
+
+/// How many rows it looks at with each checkpoint, which takes longer anyway.
+const ROWS_PER_CHECKPOINT: usize = 4096;
+
+/// The last log entry that a store contains.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Applied {
+    /// Its term; 0 when the store contains none.
+    pub term: u64,
+    /// Its index; 0 when the store contains none.
+    pub index: u64,
+}
+
+/// How a store is opened.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// How many bytes of the file to keep in memory. Up to half of it may be changes that are not in the file yet. The
+    /// operating system caches the file, too, so a miss costs a copy rather than a disk access while memory lasts.
+    pub cache_bytes: usize,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self { cache_bytes: 32 << 20 }
+    }
+}
+
+/// The store's writer. One thread owns it; everybody else reads through [`Store::reader`].
+pub struct Store {
+    db: Database,
+    path: PathBuf,
+    shared: Arc<Shared>,
+    /// What the batches so far have led to.
+    state: State,
+    /// What survives a crash.
+    durable: State,
+    /// Whether a call failed, so that memory may be ahead of the file.
+    failed: bool,
+}
+
+impl Store {
+    /// Opens the file, or creates it, and reads all of it to build the index: about a second for a million changes.
+    ///
+    /// After a crash the file is as the last checkpoint left it. The host applies the log from [`Store::applied`] on.
+    pub fn open(path: &Path, options: StoreOptions) -> Result<Self, StorageError> {
+        let is_new = !path.try_exists()?;
+        let mut builder = Database::builder();
+        builder.set_cache_size(options.cache_bytes);
+        let db = builder.create(path).map_err(StorageError::redb)?;
+        let state = initialize(&db)?;
+        if is_new && let Some(directory) = path.parent() {
+            // The name must outlive a power cut as surely as the log entries that will be dropped for it.
+            let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+            File::open(directory)?.sync_all()?;
+        }
+        let shared = load(&db, state)?;
+        let store = Self {
+            db,
+            path: path.to_owned(),
+            shared: Arc::new(shared),
+            state,
+            durable: state,
+            failed: false,
+        };
+        store.measure()?;
+        Ok(store)
+    }
+
+    /// The last log entry that the store contains, in memory.
+    pub fn applied(&self) -> Applied {
+        Applied { term: self.state.term, index: self.state.index }
+    }
+
+    /// The last log entry that it contains after a crash. The log must keep all later ones.
+    pub fn durable(&self) -> Applied {
+        Applied { term: self.durable.term, index: self.durable.index }
+    }
+
+    /// A handle for reading.
+    pub fn reader(&self) -> Reader {
+        Reader::new(Arc::clone(&self.shared))
+    }
+
+    /// Applies commands in log order as one transaction of the file, and shows them to readers and watchers. `last` is
+    /// the last log entry of the batch, a command or not. One reply a command, in order.
+    ///
+    /// A batch is not durable when this returns, because the log is; see [`Store::checkpoint`]. After an error the store
+    /// refuses all further calls: open it again.
+    pub fn apply(&mut self, commands: &[Bytes], last: Applied) -> Result<Vec<Reply>, StorageError> {
+        if commands.is_empty() {
+            // Only the position moved. It goes to the file with the next batch or checkpoint: until then a crash makes
+            // the host replay entries that are no commands, which changes nothing.
+            self.usable()?;
+            self.state.term = last.term;
+            self.state.index = last.index;
+            return Ok(Vec::new());
+        }
+        self.transact(Durability::None, |batch| {
+            batch.sweep(ROWS_PER_BATCH)?;
+            let mut replies = Vec::with_capacity(commands.len());
+            for command in commands {
+                replies.push(batch.apply(command)?);
+            }
+            batch.applied.state.term = last.term;
+            batch.applied.state.index = last.index;
+            Ok(replies)
+        })
+    }
+
+    /// Makes all that was applied durable, and says up to where that is: the log may drop what lies before. Costs a disk
+    /// write in proportion to what changed since the last one; nothing if nothing did.
+    pub fn checkpoint(&mut self) -> Result<Applied, StorageError> {
+        self.usable()?;
+        if self.state != self.durable || self.state.sweep.is_some() {
+            self.transact(Durability::Immediate, |batch| batch.sweep(ROWS_PER_CHECKPOINT))?;
+            self.durable = self.state;
+        }
+        Ok(self.durable())
+    }
+
+    /// Removes up to about `rows` rows that a compaction left behind. Says whether there are more. Batches and checkpoints
+    /// do so by themselves; a host that is idle, or whose client waits for the space, may call this as well.
+    pub fn maintain(&mut self, rows: usize) -> Result<bool, StorageError> {
+        self.usable()?;
+        if self.state.sweep.is_some() && rows > 0 {
+            self.transact(Durability::None, |batch| batch.sweep(rows))?;
+        }
+        Ok(self.state.sweep.is_some())
+    }
+
+    fn usable(&self) -> Result<(), StorageError> {
+        if self.failed { Err(StorageError::Failed) } else { Ok(()) }
+    }
+
+    /// Runs one transaction of the file and publishes it.
+    fn transact<T>(
+        &mut self,
+        durability: Durability,
+        work: impl FnOnce(&mut Batch<'_>) -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        self.usable()?;
+        // Set until the end: leases and members change in memory along the way.
+        self.failed = true;
+        let txn = begin(&self.db, durability)?;
+        let mut batch = Batch::new(&self.shared, &txn, self.state)?;
+        let result = work(&mut batch)?;
+        let applied = batch.finish()?;
+        txn.commit().map_err(StorageError::redb)?;
+        self.state = applied.state;
+        self.publish(applied)?;
+        self.measure()?;
+        self.failed = false;
+        Ok(result)
+    }
+
+    fn publish(&self, applied: apply::Applied) -> Result<(), StorageError> {
+        let rows = Arc::new(snapshot(&self.db)?);
+        let before = self.shared.published().revision;
+        // The changes enter the index first, a few at a time: nobody sees them before the revision says so.
+        let mut staged = applied.staged.into_iter();
+        loop {
+            let mut published = self.shared.publish();
+            let mut merged = 0;
+            for (key, staged) in staged.by_ref().take(KEYS_PER_MERGE) {
+                for head in staged.heads() {
+                    published.index.record(&key, head);
+                }
+                merged += 1;
+            }
+            if merged == KEYS_PER_MERGE {
+                continue;
+            }
+            for (key, count) in &applied.swept {
+                published.index.drop_oldest(key, *count);
+            }
+            published.revision = applied.state.revision;
+            published.compact_revision = applied.state.compact_revision;
+            published.sweeping = applied.state.sweep.is_some();
+            let old = std::mem::replace(&mut published.rows, rows);
+            drop(published);
+            // Its end may free the transaction, which takes a lock of redb's: not under ours.
+            drop(old);
+            break;
+        }
+        self.shared.add_row_bytes(applied.row_bytes);
+        self.shared.hub.dispatch(before, applied.state.revision, applied.changes);
+        Ok(())
+    }
+
+    fn measure(&self) -> Result<(), StorageError> {
+        self.shared.file_bytes.store(fs::metadata(&self.path)?.len(), Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+fn begin(db: &Database, durability: Durability) -> Result<WriteTransaction, StorageError> {
+    let mut txn = db.begin_write().map_err(StorageError::redb)?;
+    match durability {
+        Durability::None => txn.set_durability(Durability::None).map_err(StorageError::redb)?,
+        // Without it, a start after a crash would walk the whole file.
+        _ => txn.set_quick_repair(true),
+    }
+    Ok(txn)
+}
+
+fn snapshot(db: &Database) -> Result<Rows, StorageError> {
+    let txn = db.begin_read().map_err(StorageError::redb)?;
+    Ok(Rows::new(txn.open_table(record::REVISIONS).map_err(StorageError::redb)?))
+}
+
+/// Makes sure that all tables are there, and reads the state row.
+fn initialize(db: &Database) -> Result<State, StorageError> {
+    let txn = begin(db, Durability::Immediate)?;
+    let state = {
+        let mut meta = txn.open_table(record::META).map_err(StorageError::redb)?;
+        let found = meta.get(record::STATE_KEY).map_err(StorageError::redb)?;
+        match found.map(|row| State::decode(row.value())).transpose()? {
+            Some(state) => return Ok(state),
+            None => {
+                let state = State::empty();
+                meta.insert(record::STATE_KEY, &state.encode()[..]).map_err(StorageError::redb)?;
+                state
+            }
+        }
+    };
+    txn.open_table(record::REVISIONS).map_err(StorageError::redb)?;
+    txn.open_table(record::LEASES).map_err(StorageError::redb)?;
+    txn.open_table(record::MEMBERS).map_err(StorageError::redb)?;
+    txn.open_table(record::ALARMS).map_err(StorageError::redb)?;
+    txn.commit().map_err(StorageError::redb)?;
+    Ok(state)
+}
+
+/// Builds all that is in memory from the file.
+fn load(db: &Database, state: State) -> Result<Shared, StorageError> {
+    let rows = Arc::new(snapshot(db)?);
+    let txn = db.begin_read().map_err(StorageError::redb)?;
+    let lessor = Lessor::default();
+    for entry in
+        txn.open_table(record::LEASES).map_err(StorageError::redb)?.iter().map_err(StorageError::redb)?
+    {
+        let (id, ttl) = entry.map_err(StorageError::redb)?;
+        lessor.grant(id.value(), ttl.value());
+    }
+    let mut roster = Roster::default();
+    for entry in
+        txn.open_table(record::MEMBERS).map_err(StorageError::redb)?.iter().map_err(StorageError::redb)?
+    {
+        let (id, row) = entry.map_err(StorageError::redb)?;
+        let member = codec::read_member(&Bytes::copy_from_slice(row.value()))
+            .map_err(|_| StorageError::Invalid("a member that cannot be read"))?;
+        roster.members.insert(id.value(), member);
+    }
+    for entry in
+        txn.open_table(record::ALARMS).map_err(StorageError::redb)?.iter().map_err(StorageError::redb)?
+    {
+        let (alarm, _) = entry.map_err(StorageError::redb)?;
+        roster.alarms.insert(alarm.value());
+    }
+    let mut index = KeyIndex::default();
+    let mut row_bytes = 0;
+    let mut leased = BTreeMap::new();
+    for entry in
+        txn.open_table(record::REVISIONS).map_err(StorageError::redb)?.iter().map_err(StorageError::redb)?
+    {
+        let (row_key, row) = entry.map_err(StorageError::redb)?;
+        let record = Record::read(row_key.value(), row.value())?;
+        if record.place.revision > state.revision {
+            return Err(StorageError::Invalid("a revision above the store's"));
+        }
+        index.record(record.key, record.head());
+        row_bytes += (row.value().len() as u64 + ROW_OVERHEAD_BYTES) as i64;
+        match record.put.map_or(0, |put| put.lease) {
+            0 if leased.is_empty() => {}
+            0 => {
+                leased.remove(record.key);
+            }
+            lease => {
+                leased.insert(Bytes::copy_from_slice(record.key), lease);
+            }
+        }
+    }
+    for (key, lease) in leased {
+        lessor.attach(&key, lease);
+    }
+    let published = Published {
+        index,
+        revision: state.revision,
+        compact_revision: state.compact_revision,
+        sweeping: state.sweep.is_some(),
+        rows,
+    };
+    Ok(Shared::new(published, lessor, roster, row_bytes))
+}
