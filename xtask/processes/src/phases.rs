@@ -147,7 +147,7 @@ async fn split_brain(binary: &Path) -> Result<()> {
     let refused = losing.await.context("the writer on the losing side")?;
     ensure!(refused.is_err(), "the minority acknowledged a write at revision {refused:?}");
 
-    partition(&cluster, &vec![Side::A; SIZE])?;
+    partition(&cluster, &[Side::A; SIZE])?;
     cluster.agreement().await.context("after healing")?;
     for member in all {
         let found = cluster.client(member, CALL_LIMIT)?.read(bytes("x"), true).await?;

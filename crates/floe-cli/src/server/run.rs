@@ -1,0 +1,138 @@
+//! The life of the members of this process: start, ready, a signal, and a clean stop.
+
+use std::future::pending;
+use std::process::ExitCode;
+
+use floe::Stopped;
+use floe_etcd::{Config, Server, StartError};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinSet;
+
+/// The exit code of a process that was told twice to stop, as a shell would report it.
+const STOPPED_AT_ONCE: i32 = 130;
+
+/// Why the members of this process ended without being asked to.
+#[derive(Debug, thiserror::Error)]
+enum RunError {
+    #[error("{doing}: {error}")]
+    System { doing: &'static str, error: std::io::Error },
+    #[error("member {name} does not start: {error}")]
+    Start { name: String, error: StartError },
+    #[error("member {name} stopped: {reason}")]
+    Failed { name: String, reason: String },
+}
+
+struct Member {
+    name: String,
+    server: Server,
+}
+
+/// The signals that ask a process to end.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+/// Runs members until a signal or a failure ends them. `ready` is called with names and client URLs once all of them
+/// serve.
+pub(crate) fn main(configs: Vec<Config>, ready: impl FnOnce(&[(String, String)])) -> ExitCode {
+    let outcome = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| RunError::System { doing: "starting the asynchronous runtime", error })
+        .and_then(|runtime| runtime.block_on(live(configs, ready)));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn live(configs: Vec<Config>, ready: impl FnOnce(&[(String, String)])) -> Result<(), RunError> {
+    let mut signals = Signals::new()?;
+    let mut members: Vec<Member> = Vec::new();
+    let mut outcome = Ok(());
+    for config in configs {
+        let name = config.name.clone();
+        match Server::start(config).await {
+            Ok(server) => members.push(Member { name, server }),
+            Err(error) => {
+                outcome = Err(RunError::Start { name, error });
+                break;
+            }
+        }
+    }
+    if outcome.is_ok() {
+        outcome = tokio::select! {
+            () = signals.next() => Ok(()),
+            failure = first_failure(&members) => Err(failure),
+            never = serve(&members, ready) => match never {},
+        };
+    }
+    stop(members, &mut signals).await;
+    outcome
+}
+
+/// Says so when every member serves, then waits for ever.
+async fn serve(members: &[Member], ready: impl FnOnce(&[(String, String)])) -> std::convert::Infallible {
+    let mut served = Vec::new();
+    for member in members {
+        member.server.wait_ready().await;
+        let urls: Vec<String> = member.server.client_urls().iter().map(ToString::to_string).collect();
+        // Scripts that start an etcd wait for these words.
+        tracing::info!(member = member.name, "ready to serve client requests at {}", urls.join(","));
+        served.push((member.name.clone(), urls.into_iter().next().unwrap_or_default()));
+    }
+    ready(&served);
+    pending().await
+}
+
+/// Resolves when a member has stopped by itself.
+async fn first_failure(members: &[Member]) -> RunError {
+    let mut ends = JoinSet::new();
+    for member in members {
+        let (name, handle) = (member.name.clone(), member.server.handle().clone());
+        ends.spawn(async move { (name, handle.stopped().await) });
+    }
+    while let Some(end) = ends.join_next().await {
+        if let Ok((name, Stopped::Failed(failure))) = end {
+            return RunError::Failed { name, reason: failure.to_string() };
+        }
+    }
+    pending().await
+}
+
+/// Stops all members together: each hands over what it leads and finishes what is under way. A second signal ends
+/// the process at once, which is as safe as any crash.
+async fn stop(members: Vec<Member>, signals: &mut Signals) {
+    let mut stopping = JoinSet::new();
+    for member in members {
+        tracing::info!(member = member.name, "stopping");
+        stopping.spawn(async move { member.server.shutdown().await });
+    }
+    let all_stopped = async { while stopping.join_next().await.is_some() {} };
+    tokio::select! {
+        () = all_stopped => tracing::info!("stopped"),
+        () = signals.next() => {
+            tracing::warn!("told twice to stop: ending at once");
+            std::process::exit(STOPPED_AT_ONCE);
+        }
+    }
+}
+
+impl Signals {
+    fn new() -> Result<Self, RunError> {
+        let listen =
+            |kind| signal(kind).map_err(|error| RunError::System { doing: "listening for signals", error });
+        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
