@@ -4,11 +4,12 @@
 //! truncated (thesis 4.1). While `outgoing` is not empty the group is *joint*: every decision needs a majority of
 //! both sets (thesis 4.3).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 
-use crate::id::NodeId;
+use crate::id::{Index, NodeId};
+use crate::quorum::Quorum;
 
 /// The members of a group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,5 +50,89 @@ impl Membership {
     /// Every member once, ascending.
     pub fn members(&self) -> BTreeSet<NodeId> {
         self.voters.iter().chain(&self.outgoing).chain(&self.learners).copied().collect()
+    }
+
+    /// The majorities that a decision needs.
+    pub(crate) fn quorum(&self) -> Quorum<'_> {
+        Quorum::of(self)
+    }
+}
+
+/// The memberships of the log, so that truncation can return to an earlier one.
+///
+/// A membership that waited for its commit would not need this, but it is unsound in corners (etcd #7625): a leader
+/// would count by a set that the next leader, which holds the new entry, no longer has. And one that is not rolled
+/// back with its entry lets a node count votes by a configuration that the group never had (camunda #57393).
+#[derive(Clone, Debug)]
+pub(crate) struct Members {
+    /// In force at the base of the log.
+    base: Membership,
+    /// Those of the log's entries, ascending.
+    later: VecDeque<(Index, Membership)>,
+}
+
+impl Members {
+    pub(crate) fn new(base: Membership) -> Self {
+        Self { base, later: VecDeque::new() }
+    }
+
+    /// The membership in force.
+    pub(crate) fn current(&self) -> &Membership {
+        self.later.back().map_or(&self.base, |(_, membership)| membership)
+    }
+
+    /// The entry that put it in force; zero when none in the log did.
+    pub(crate) fn current_at(&self) -> Index {
+        self.later.back().map_or(Index::ZERO, |(index, _)| *index)
+    }
+
+    /// The entry at `index` came into the log.
+    pub(crate) fn push(&mut self, index: Index, membership: Membership) {
+        self.later.push_back((index, membership));
+    }
+
+    /// The log lost this entry and all after it. Whether another membership is in force now.
+    pub(crate) fn truncate_from(&mut self, from: Index) -> bool {
+        let before = self.later.len();
+        while self.later.pop_back_if(|(index, _)| *index >= from).is_some() {}
+        self.later.len() < before
+    }
+
+    /// The log was compacted up to `base`.
+    pub(crate) fn compact(&mut self, base: Index) {
+        while let Some((_, membership)) = self.later.pop_front_if(|(index, _)| *index <= base) {
+            self.base = membership;
+        }
+    }
+
+    /// A snapshot took the place of the log, and its membership that of all memberships. None of the old ones may
+    /// stay: a node that went on counting by a retained one took part in disjoint majorities (openraft #1808).
+    pub(crate) fn restart(&mut self, membership: Membership) {
+        *self = Self::new(membership);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(ids: &[u64]) -> Membership {
+        Membership::of_voters(ids.iter().copied().map(NodeId))
+    }
+
+    #[test]
+    fn truncation_returns_to_the_membership_before() {
+        let mut members = Members::new(of(&[1]));
+        members.push(Index(4), of(&[1, 2]));
+        members.push(Index(8), of(&[1, 2, 3]));
+        assert!(!members.truncate_from(Index(9)));
+        assert_eq!((members.current(), members.current_at()), (&of(&[1, 2, 3]), Index(8)));
+        assert!(members.truncate_from(Index(8)));
+        assert_eq!((members.current(), members.current_at()), (&of(&[1, 2]), Index(4)));
+        members.compact(Index(4));
+        assert_eq!((members.current(), members.current_at()), (&of(&[1, 2]), Index::ZERO));
+        members.push(Index(9), of(&[7]));
+        members.restart(of(&[5]));
+        assert_eq!((members.current(), members.current_at()), (&of(&[5]), Index::ZERO));
     }
 }

@@ -1,99 +1,246 @@
-//! One member of one Raft group.
+//! One member of one Raft group: its four families of methods, and how they reach the mechanisms in the other files.
+
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+use crate::apply::Applying;
 use crate::config::Config;
-use crate::effect::Effect;
-use crate::entry::Restored;
+use crate::effect::{Effect, RoleKind};
+use crate::entry::{Entry, EntryKind, HardState, Restored};
 use crate::error::{ConfigError, ProposeError, ReadError, TransferError};
-use crate::id::{FetchId, Index, LogId, NodeId, ProposalId, ReadId, Term, Time, WriteId};
+use crate::fetch::Fetches;
+use crate::forward::Forwards;
+use crate::id::{FetchId, Index, LogId, NodeId, ProposalId, ReadId, Round, Term, Time, WriteId};
 use crate::input::{Fetched, SnapshotOutcome};
-use crate::message::Envelope;
+use crate::invariants::Invariants;
+use crate::log::Log;
+use crate::log::terms::Terms;
+use crate::membership::{Members, Membership};
+use crate::message::{Envelope, Message};
+use crate::outbox::Outbox;
+use crate::random::Random;
+use crate::reads::{Asks, ReadyReads};
+use crate::role::Role;
+use crate::role::follower::{Follower, memberships_in};
+use crate::snapshot::Installing;
 use crate::status::Status;
+use crate::validate::{self, LIMIT};
 
 /// One member of one Raft group.
-#[derive(Debug)]
+///
+/// Methods come in four families: `handle_*` reports that something happened and never fails; commands ask for
+/// something and are refused with a precise error; `poll_*` says what the host has to do; getters only look.
+///
+/// **The driving law**: hand over every input that waits, then drain [`Node::poll_effect`] to `None`, then set the
+/// timer to [`Node::poll_timeout`]. What a drain puts out is made *in* the drain: a thousand proposals between two
+/// drains become one write and one append a peer.
+#[derive(Clone, Debug)]
 pub struct Node {
-    config: Config,
-    status: Status,
+    pub(crate) config: Config,
+    /// The latest time that an input carried.
+    pub(crate) now: Time,
+    pub(crate) random: Random,
+    /// Term and vote, durable or about to be.
+    pub(crate) hard_state: HardState,
+    pub(crate) role: Role,
+    pub(crate) log: Log,
+    pub(crate) members: Members,
+    /// The last entry known to be committed. Not durable: after a restart it is what is applied.
+    pub(crate) commit: Index,
+    pub(crate) apply: Applying,
+    /// While the host puts a snapshot in place.
+    pub(crate) installing: Option<Installing>,
+    pub(crate) fetches: Fetches,
+    pub(crate) asks: Asks,
+    pub(crate) ready_reads: ReadyReads,
+    pub(crate) forwards: Forwards,
+    pub(crate) outbox: Outbox,
+    /// What the last `RoleChanged` said.
+    announced: (RoleKind, Term, Option<NodeId>),
+    /// An input came since the last drain.
+    dirty: bool,
+    invariants: Invariants,
 }
 
-#[allow(unused_variables, clippy::unused_self)]
 impl Node {
-    /// Starts from what is on disk.
+    /// Starts from what is on disk, as a follower.
+    ///
+    /// `seed` is 64 random bits, new at each start. All of them spread the timeouts. The upper half also marks this
+    /// life of the node in the names of its requests, so that answers to an earlier life are not taken for its own.
     pub fn new(now: Time, seed: u64, config: Config, restored: Restored) -> Result<Self, ConfigError> {
         config.validate()?;
-        let status = Status {
-            id: config.id,
-            role: crate::effect::RoleKind::Follower,
-            leader: None,
-            hard_state: restored.hard_state,
-            base: restored.base,
-            last: restored.last,
-            durable: restored.last.index,
-            commit: restored.applied,
-            applied: restored.applied,
-            membership: restored.membership,
-            membership_at: restored.base.index,
-            progress: std::collections::BTreeMap::new(),
-            transfer_to: None,
-            reads_waiting: 0,
+        check_restored(&restored).map_err(ConfigError::Restored)?;
+        let Restored { hard_state, base, terms, last, tail, membership, memberships, applied } = restored;
+        let terms = Terms::restore(base, terms, last).map_err(ConfigError::Restored)?;
+        let log = Log::restore(terms, tail).map_err(ConfigError::Restored)?;
+        let mut members = Members::new(membership);
+        let memberships = memberships_in(&memberships)
+            .map_err(|()| ConfigError::Restored("a membership entry cannot be read"))?;
+        memberships.into_iter().for_each(|(index, membership)| members.push(index, membership));
+        let salt = seed & !u64::from(u32::MAX);
+        let mut node = Self {
+            config,
+            now,
+            random: Random::new(seed),
+            hard_state,
+            role: Role::Follower(Follower::new(None, None, now)),
+            log,
+            members,
+            commit: applied,
+            apply: Applying::new(applied),
+            installing: None,
+            fetches: Fetches::default(),
+            asks: Asks::new(salt),
+            ready_reads: ReadyReads::default(),
+            forwards: Forwards::new(salt),
+            outbox: Outbox::default(),
+            announced: (RoleKind::Follower, hard_state.term, None),
+            dirty: false,
+            invariants: Invariants::default(),
         };
-        Ok(Self { config, status })
+        let deadline = node.first_deadline();
+        node.role = Role::Follower(Follower::new(None, None, deadline));
+        node.check();
+        Ok(node)
     }
 
-    /// A message arrived.
-    pub fn handle_message(&mut self, now: Time, envelope: Envelope) {}
+    /// A message arrived. One that no correct peer sends becomes an [`crate::Alarm`].
+    pub fn handle_message(&mut self, now: Time, envelope: Envelope) {
+        self.advance(now);
+        if envelope.to != self.config.id || envelope.from == self.config.id {
+            return;
+        }
+        match validate::fault(&envelope) {
+            Some(reason) => self.outbox.bad_message(envelope.from, reason),
+            None => self.dispatch(envelope),
+        }
+        self.check();
+    }
 
-    /// The time of [`Node::poll_timeout`] came.
-    pub fn handle_timeout(&mut self, now: Time) {}
+    /// The time of [`Node::poll_timeout`] came. Early or repeated calls do nothing.
+    pub fn handle_timeout(&mut self, now: Time) {
+        self.advance(now);
+        self.fetches.resume(self.now);
+        if self.role.deadline() <= self.now {
+            match self.role {
+                Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => self.election_due(),
+                Role::Leader(_) => self.lead_on(),
+            }
+        }
+        self.check();
+    }
 
-    /// This write and every earlier one is durable.
-    pub fn handle_persisted(&mut self, now: Time, write: WriteId) {}
+    /// This write is durable, and so is every earlier one.
+    pub fn handle_persisted(&mut self, now: Time, write: WriteId) {
+        self.advance(now);
+        self.log.report_write(write);
+        if self.log.hard_state_write().is_none() {
+            self.outbox.release();
+        }
+        self.count_own_vote();
+        self.check();
+    }
 
-    /// Entries were read for the core.
-    pub fn handle_fetched(&mut self, now: Time, fetch: FetchId, entries: Fetched) {}
+    /// Entries were read for the core. Answers to what it no longer needs are ignored.
+    pub fn handle_fetched(&mut self, now: Time, fetch: FetchId, entries: Fetched) {
+        self.advance(now);
+        self.fetched(fetch, entries);
+        self.check();
+    }
 
     /// The state machine contains this entry and all before it.
-    pub fn handle_applied(&mut self, now: Time, index: Index) {}
+    pub fn handle_applied(&mut self, now: Time, index: Index) {
+        self.advance(now);
+        if !self.finish_install(index) {
+            self.apply.report(index);
+        }
+        self.check();
+    }
 
-    /// The host dropped the log's entries up to and including `base`.
-    pub fn handle_compacted(&mut self, base: LogId) {}
+    /// The host dropped the log's entries up to and including `base`, which must be applied. Anything else is
+    /// ignored: the entries are then still asked for, and found missing.
+    pub fn handle_compacted(&mut self, base: LogId) {
+        let is_new = base.index > self.log.base().index;
+        if is_new && base.index <= self.apply.applied() && self.log.matches(base) {
+            self.log.compact(base);
+            self.members.compact(base.index);
+            self.dirty = true;
+        }
+        self.check();
+    }
 
-    /// A snapshot that was asked for is installed at the peer, or failed.
-    pub fn handle_snapshot_sent(&mut self, now: Time, to: NodeId, outcome: SnapshotOutcome) {}
+    /// A snapshot that [`Effect::SendSnapshot`] asked for is installed at the peer, or did not arrive.
+    pub fn handle_snapshot_sent(&mut self, now: Time, to: NodeId, outcome: SnapshotOutcome) {
+        self.advance(now);
+        self.snapshot_sent(to, outcome);
+        self.check();
+    }
 
-    /// The peer's process is known to be dead, or to have been restarted.
-    pub fn handle_peer_gone(&mut self, now: Time, peer: NodeId) {}
+    /// The peer's process is known to be dead: its kernel refuses connections. Commands passed on to it become
+    /// `Unknown`, nothing that was under way to it is waited for, and if it led, an election starts soon. Only
+    /// evidence counts: a connection that broke, or a peer that is silent, is not dead.
+    pub fn handle_peer_gone(&mut self, now: Time, peer: NodeId) {
+        self.advance(now);
+        self.leader_gone(peer);
+        self.peer_gone(peer);
+        self.check();
+    }
 
-    /// Appends a command to the log; only a leader does.
+    /// Appends a command to the log. Only a leader does; that it is appended does not mean that it is committed.
     pub fn propose(&mut self, now: Time, payload: Bytes) -> Result<LogId, ProposeError> {
-        Err(ProposeError::NotLeader { hint: None })
+        self.advance(now);
+        let outcome = self.append_command(payload);
+        self.check();
+        outcome
     }
 
-    /// Passes a command on to the leader; the answer comes as [`Effect::Forwarded`].
+    /// Passes a command on to the leader; its answer comes as [`Effect::Forwarded`], exactly once. On a leader that
+    /// is the node itself.
     pub fn forward(&mut self, now: Time, proposal: ProposalId, payload: Bytes) -> Result<(), ProposeError> {
-        Err(ProposeError::NotLeader { hint: None })
+        self.advance(now);
+        if self.is_leader() {
+            let id = self.append_command(payload)?;
+            self.outbox.push(Effect::Forwarded { proposal, outcome: Ok(id) });
+        } else {
+            self.start_forward(proposal, payload)?;
+        }
+        self.check();
+        Ok(())
     }
 
-    /// Asks for a linearizable read; the answer comes as [`Effect::ReadReady`] or [`Effect::ReadAborted`].
+    /// Asks for a linearizable read, on any member. The answer comes as [`Effect::ReadReady`] once the host has
+    /// applied everything that was committed when this was called, or as [`Effect::ReadAborted`].
     pub fn read(&mut self, now: Time, read: ReadId) -> Result<(), ReadError> {
-        Err(ReadError::NoLeader)
+        self.advance(now);
+        let started = self.start_read(read);
+        self.check();
+        started
     }
 
-    /// Hands leadership to another voter.
+    /// Hands leadership over to another voter. Proposals are refused as `Busy` until it is done or given up, which
+    /// is after one election timeout. Asking again for the same target changes nothing.
     pub fn transfer_leadership(&mut self, now: Time, to: NodeId) -> Result<(), TransferError> {
-        Err(TransferError::NotLeader { hint: None })
+        self.advance(now);
+        let started = self.start_transfer(to);
+        self.check();
+        started
     }
 
-    /// The next thing to do for the host.
+    /// The next thing for the host to do; `None` when nothing is until the next input.
     pub fn poll_effect(&mut self) -> Option<Effect> {
-        None
+        if self.dirty {
+            self.dirty = false;
+            self.drain();
+            self.check();
+        }
+        self.outbox.pop()
     }
 
-    /// When to call [`Node::handle_timeout`].
+    /// When to call [`Node::handle_timeout`] if nothing else happens before.
     pub fn poll_timeout(&self) -> Option<Time> {
-        None
+        let role = self.role.deadline();
+        Some(self.fetches.deadline().map_or(role, |fetch| fetch.min(role)))
     }
 
     /// This node.
@@ -103,26 +250,245 @@ impl Node {
 
     /// The latest term seen.
     pub fn term(&self) -> Term {
-        self.status.hard_state.term
+        self.hard_state.term
     }
 
     /// The leader of the term, if known.
     pub fn leader(&self) -> Option<NodeId> {
-        self.status.leader
+        self.role.leader(self.config.id)
     }
 
-    /// Whether this node leads.
+    /// Whether this node leads, as far as it knows.
     pub fn is_leader(&self) -> bool {
-        false
+        matches!(self.role, Role::Leader(_))
     }
 
     /// The last entry known to be committed.
     pub fn commit(&self) -> Index {
-        self.status.commit
+        self.commit
     }
 
-    /// A copy of the state.
-    pub fn status(&self) -> Status {
-        self.status.clone()
+    /// The last entry that is reported applied.
+    pub fn applied(&self) -> Index {
+        self.apply.applied()
     }
+
+    /// The last entry, durable or about to be.
+    pub fn last(&self) -> LogId {
+        self.log.last()
+    }
+
+    /// The last entry on this node's own disk.
+    pub fn durable(&self) -> Index {
+        self.log.durable()
+    }
+
+    /// The membership in force.
+    pub fn membership(&self) -> &Membership {
+        self.members.current()
+    }
+
+    /// A copy of everything that others may see.
+    pub fn status(&self) -> Status {
+        let (progress, transfer_to) = match &self.role {
+            Role::Leader(leader) => {
+                let progress =
+                    leader.progress.iter().map(|(id, progress)| (*id, progress.status())).collect();
+                (progress, leader.transfer.as_ref().map(|transfer| transfer.to))
+            }
+            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => (BTreeMap::new(), None),
+        };
+        Status {
+            id: self.config.id,
+            role: self.role.kind(),
+            leader: self.leader(),
+            hard_state: self.hard_state,
+            base: self.log.base(),
+            last: self.log.last(),
+            durable: self.log.durable(),
+            commit: self.commit,
+            applied: self.apply.applied(),
+            membership: self.members.current().clone(),
+            membership_at: self.members.current_at(),
+            progress,
+            transfer_to,
+            reads_waiting: self.reads_waiting(),
+        }
+    }
+
+    /// Time never goes back here, whatever the host's clock does.
+    fn advance(&mut self, now: Time) {
+        self.now = self.now.max(now);
+        self.dirty = true;
+    }
+
+    fn dispatch(&mut self, envelope: Envelope) {
+        let Envelope { from, to: _, term, message } = envelope;
+        let own = self.hard_state.term;
+        match message {
+            // They speak of a term that nobody has entered, and are answered without entering it.
+            Message::PreVote { last } => return self.handle_pre_vote(from, term, last),
+            Message::PreVoteReply { granted: true } => return self.handle_pre_vote_granted(from, term),
+            // Decides for itself whether to enter the candidate's term.
+            Message::Vote { last, transfer } => return self.handle_vote(from, term, last, transfer),
+            // What became of a command is true in any term, and better known than given up for lost.
+            Message::ProposeReply { outcomes } => {
+                self.handle_propose_reply(from, outcomes);
+                if term > own {
+                    self.become_follower(term, None);
+                }
+                return;
+            }
+            Message::Propose { proposals } if term < own => return self.handle_propose(from, proposals),
+            _ if term < own => return self.answer_old(from, message),
+            _ => {}
+        }
+        if term > own {
+            self.become_follower(term, None);
+        }
+        self.dispatch_current(from, message);
+    }
+
+    /// A message of the current term.
+    fn dispatch_current(&mut self, from: NodeId, message: Message) {
+        match message {
+            Message::PreVoteReply { granted: _ } => self.handle_pre_vote_refused(from),
+            Message::VoteReply { granted } => self.handle_vote_reply(from, granted),
+            Message::Append { prev, entries, commit } => self.handle_append(from, prev, entries, commit),
+            Message::AppendOk { matched } => self.handle_append_ok(from, matched),
+            Message::AppendReject { prev, hint } => self.handle_append_reject(from, prev, hint),
+            Message::Heartbeat { commit, round } => self.handle_heartbeat(from, commit, round),
+            Message::HeartbeatReply { round } => self.handle_heartbeat_reply(from, round),
+            Message::Snapshot { last, membership } => self.handle_snapshot(from, last, membership),
+            Message::ReadIndex { round } => self.handle_read_index(from, round),
+            Message::ReadIndexReply { round, index } => self.handle_read_index_reply(from, round, index),
+            Message::Propose { proposals } => self.handle_propose(from, proposals),
+            Message::TimeoutNow { last } => self.handle_timeout_now(from, last),
+            // Handled whatever their term.
+            Message::PreVote { .. } | Message::Vote { .. } | Message::ProposeReply { .. } => {}
+        }
+    }
+
+    /// A message of a term that is over. Its sender learns of the present one: a node that got ahead in terms could
+    /// otherwise neither win an election nor follow anybody (etcd #5468, #8243).
+    fn answer_old(&mut self, from: NodeId, message: Message) {
+        match message {
+            Message::Append { prev, .. } => {
+                self.send(from, Message::AppendReject { prev, hint: LogId::ZERO });
+            }
+            Message::Heartbeat { round, .. } => self.send(from, Message::HeartbeatReply { round }),
+            Message::Snapshot { last, .. } => {
+                self.send(from, Message::AppendReject { prev: last, hint: LogId::ZERO });
+            }
+            Message::ReadIndex { round } => self.send(from, Message::ReadIndexReply { round, index: None }),
+            Message::PreVote { .. }
+            | Message::PreVoteReply { .. }
+            | Message::Vote { .. }
+            | Message::VoteReply { .. }
+            | Message::AppendOk { .. }
+            | Message::AppendReject { .. }
+            | Message::HeartbeatReply { .. }
+            | Message::ReadIndexReply { .. }
+            | Message::Propose { .. }
+            | Message::ProposeReply { .. }
+            | Message::TimeoutNow { .. } => {}
+        }
+    }
+
+    /// Says something under the current term, once that is durable. Unsaid, a vote could be cast twice, and an
+    /// acknowledgement given to a leader whose predecessor is still listened to after a crash.
+    pub(crate) fn send(&mut self, to: NodeId, message: Message) {
+        let envelope = Envelope { from: self.config.id, to, term: self.hard_state.term, message };
+        match self.log.hard_state_write() {
+            Some(write) => self.outbox.send_after(write, envelope),
+            None => self.outbox.send(envelope),
+        }
+    }
+
+    /// Appends a command if this node leads and has room.
+    pub(crate) fn append_command(&mut self, payload: Bytes) -> Result<LogId, ProposeError> {
+        let Role::Leader(leader) = &mut self.role else {
+            return Err(ProposeError::NotLeader { hint: self.leader() });
+        };
+        if payload.len() as u64 > self.config.command_bytes {
+            return Err(ProposeError::TooLarge);
+        }
+        let id = LogId::new(self.hard_state.term, self.log.last().index.next());
+        let entry = Entry { id, kind: EntryKind::Command, payload };
+        if leader.transfer.is_some()
+            || !leader.uncommitted.admits(entry.cost(), self.config.uncommitted_bytes)
+        {
+            return Err(ProposeError::Busy);
+        }
+        leader.uncommitted.push(entry.cost());
+        self.log.append(entry);
+        Ok(id)
+    }
+
+    /// Ends what waited for the present leader, before the role changes. Returns the members whose reads this node
+    /// was to confirm: they are answered under the new role.
+    pub(crate) fn leave_role(&mut self, next_leader: Option<NodeId>) -> BTreeMap<NodeId, Round> {
+        self.drop_forwards(next_leader);
+        self.fetches.forget_peers();
+        self.drop_reads()
+    }
+
+    /// Puts out what the inputs since the last drain amount to.
+    fn drain(&mut self) {
+        self.advance_commit();
+        let announced = (self.role.kind(), self.hard_state.term, self.leader());
+        if announced != self.announced {
+            self.announced = announced;
+            let (role, term, leader) = announced;
+            self.outbox.push(Effect::RoleChanged { role, term, leader });
+        }
+        if let Some(write) = self.log.take_write(self.now) {
+            self.outbox.push(Effect::Persist(write));
+        }
+        match self.role {
+            Role::Leader(_) => {
+                self.confirm_reads();
+                self.beat();
+                // A leader that is alone has the answer of its quorum at once.
+                self.confirm_reads();
+                self.replicate();
+                self.hand_over();
+            }
+            Role::Follower(_) => {
+                self.acknowledge();
+                self.pass_on();
+                self.ask_read_index();
+            }
+            Role::PreCandidate(_) | Role::Candidate(_) => {}
+        }
+        self.apply();
+        self.finish_reads();
+        self.log.trim(self.config.tail_bytes);
+    }
+
+    /// In debug builds, stops at the first input that breaks a rule.
+    fn check(&mut self) {
+        if cfg!(debug_assertions) {
+            let mut invariants = std::mem::take(&mut self.invariants);
+            let checked = invariants.check(self);
+            assert!(checked.is_ok(), "{checked:?}: {:?}", self.status());
+            self.invariants = invariants;
+        }
+    }
+}
+
+/// What the parts that are restored do not check themselves.
+fn check_restored(restored: &Restored) -> Result<(), &'static str> {
+    let Restored { hard_state, base, last, applied, memberships, .. } = restored;
+    let in_log = |entry: &Entry| base.index < entry.id.index && entry.id.index <= last.index;
+    let is_membership = |entry: &Entry| entry.kind == EntryKind::Membership && in_log(entry);
+    let rules = [
+        (hard_state.term.0 < LIMIT && last.index.0 < LIMIT, "a term or a position is out of range"),
+        (last.term <= hard_state.term, "the log holds a term that was never entered"),
+        (base.index <= *applied, "the log is compacted beyond what the state machine contains"),
+        (*applied <= last.index, "the state machine contains more than the log"),
+        (memberships.iter().all(is_membership), "an entry that is no membership of this log"),
+        (memberships.is_sorted_by(|a, b| a.id.index < b.id.index), "the memberships are not in order"),
+    ];
+    rules.iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, reason)| Err(*reason))
 }

@@ -1,0 +1,258 @@
+//! Who leads: timeouts, pre-votes, votes, and the four transitions between roles.
+//!
+//! A vote or a request for one is not sent before term and vote are durable (raft paper 5.2; sofa-jraft #1245 asked
+//! first and could vote twice after a crash): [`Node::send`] holds it back. An own vote is counted when it is
+//! durable, too, so that even a group of one leads only by a vote on disk.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use crate::entry::{Entry, EntryKind, HardState};
+use crate::id::{LogId, NodeId, Round, Term, Time};
+use crate::message::{Envelope, Message};
+use crate::node::Node;
+use crate::quorum::Verdict;
+use crate::reads::LeaderReads;
+use crate::replication::progress::Progress;
+use crate::role::Role;
+use crate::role::candidate::Candidate;
+use crate::role::follower::Follower;
+use crate::role::leader::{Leader, Uncommitted};
+
+impl Node {
+    /// A deadline that is drawn anew each time, in `[1, 2)` election timeouts from now.
+    pub(crate) fn draw_deadline(&mut self) -> Time {
+        let timeout = self.config.election_timeout;
+        self.now.plus(timeout + self.random.below(timeout))
+    }
+
+    /// Nothing was heard of a leader, or nothing came of a campaign.
+    pub(crate) fn election_due(&mut self) {
+        // A node whose disk hangs would ask for votes that it could never use.
+        let may_lead = self.members.current().is_voter(self.config.id);
+        if !may_lead || self.installing.is_some() || self.is_disk_stalled() {
+            self.become_follower(self.hard_state.term, None);
+        } else if self.config.pre_vote {
+            self.become_pre_candidate();
+        } else {
+            self.become_candidate(false);
+        }
+    }
+
+    /// Follows `leader`, or waits for one; a higher term is entered with no vote cast. In the same term the vote
+    /// stays: given back, it could be cast twice.
+    pub(crate) fn become_follower(&mut self, term: Term, leader: Option<NodeId>) {
+        debug_assert!(term >= self.hard_state.term);
+        let reads = self.leave_role(leader);
+        if term > self.hard_state.term {
+            self.enter_term(HardState { term, vote: None });
+        }
+        let deadline = self.draw_deadline();
+        let contact = leader.map(|_| self.now);
+        self.role = Role::Follower(Follower::new(leader, contact, deadline));
+        self.refuse_reads(reads);
+    }
+
+    /// Asks whether a campaign could succeed. Term and vote stay as they are.
+    fn become_pre_candidate(&mut self) {
+        let reads = self.leave_role(None);
+        let deadline = self.draw_deadline();
+        self.role = Role::PreCandidate(Candidate::new(deadline));
+        self.refuse_reads(reads);
+        let message = Message::PreVote { last: self.log.last() };
+        let term = self.hard_state.term.next();
+        for to in self.other_voters() {
+            // Speaks of a term that is not entered, and promises nothing: no need to wait for the disk.
+            self.outbox.send(Envelope { from: self.config.id, to, term, message: message.clone() });
+        }
+        self.count(self.config.id, true);
+    }
+
+    /// Campaigns in a new term, with the own vote.
+    pub(crate) fn become_candidate(&mut self, transfer: bool) {
+        let reads = self.leave_role(None);
+        self.enter_term(HardState { term: self.hard_state.term.next(), vote: Some(self.config.id) });
+        let deadline = self.draw_deadline();
+        self.role = Role::Candidate(Candidate::new(deadline));
+        self.refuse_reads(reads);
+        let message = Message::Vote { last: self.log.last(), transfer };
+        for to in self.other_voters() {
+            self.send(to, message.clone());
+        }
+    }
+
+    /// A quorum voted for this node: it leads from here on, and commits what came before by an entry of its own
+    /// term (raft paper figure 8: an older entry on a majority can still be overwritten).
+    fn become_leader(&mut self) {
+        debug_assert!(matches!(self.role, Role::Candidate(_)));
+        debug_assert_eq!(self.hard_state.vote, Some(self.config.id));
+        debug_assert!(self.log.hard_state_write().is_none(), "a leader's term is durable");
+        self.leave_role(None);
+        let first = self.log.last().index.next();
+        let peers = self.members.current().members();
+        let progress: BTreeMap<_, _> = peers
+            .into_iter()
+            .filter(|peer| *peer != self.config.id)
+            .map(|peer| (peer, Progress::new(first)))
+            .collect();
+        let mut uncommitted = Uncommitted::default();
+        uncommitted.push(Entry::OVERHEAD);
+        self.role = Role::Leader(Box::new(Leader {
+            progress,
+            first,
+            round: Round(0),
+            beat: true,
+            heartbeat_at: self.now,
+            check_at: self.now.plus(self.config.election_timeout),
+            uncommitted,
+            reads: LeaderReads::default(),
+            transfer: None,
+        }));
+        let id = LogId::new(self.hard_state.term, first);
+        self.log.append(Entry { id, kind: EntryKind::Noop, payload: Bytes::new() });
+    }
+
+    fn enter_term(&mut self, hard_state: HardState) {
+        debug_assert!(hard_state.term > self.hard_state.term);
+        self.outbox.forget_waiting();
+        self.set_hard_state(hard_state);
+    }
+
+    fn set_hard_state(&mut self, hard_state: HardState) {
+        self.hard_state = hard_state;
+        self.log.set_hard_state(hard_state);
+    }
+
+    fn other_voters(&self) -> Vec<NodeId> {
+        let membership = self.members.current();
+        membership
+            .members()
+            .into_iter()
+            .filter(|id| *id != self.config.id && membership.is_voter(*id))
+            .collect()
+    }
+
+    /// Whether this node has a leader that it must not help to depose.
+    fn is_sticky(&self) -> bool {
+        self.config.check_quorum
+            && match &self.role {
+                Role::Follower(follower) => follower.is_sticky(self.now, self.config.election_timeout),
+                Role::PreCandidate(_) | Role::Candidate(_) => false,
+                // It steps down by itself when it cannot lead.
+                Role::Leader(_) => true,
+            }
+    }
+
+    pub(crate) fn handle_pre_vote(&mut self, from: NodeId, term: Term, last: LogId) {
+        let own = self.hard_state;
+        let is_free = match own.vote {
+            Some(vote) => vote == from,
+            None => self.leader().is_none(),
+        };
+        let could_vote = term > own.term || (term == own.term && is_free);
+        let granted = could_vote && last >= self.log.last() && !self.is_sticky();
+        // A grant answers in the term it was asked for; a refusal in the own one: a node that is behind catches up
+        // on the term, without which two halves can refuse each other for ever (openraft #1796).
+        let term = if granted { term } else { own.term };
+        let message = Message::PreVoteReply { granted };
+        self.outbox.send(Envelope { from: self.config.id, to: from, term, message });
+    }
+
+    /// A pre-vote was granted for the campaign of `term`. One for another, or one that arrives when the campaign has
+    /// begun, is nobody's vote.
+    pub(crate) fn handle_pre_vote_granted(&mut self, from: NodeId, term: Term) {
+        if matches!(self.role, Role::PreCandidate(_)) && term == self.hard_state.term.next() {
+            self.count(from, true);
+        }
+    }
+
+    /// A pre-vote was refused in this node's own term.
+    pub(crate) fn handle_pre_vote_refused(&mut self, from: NodeId) {
+        if matches!(self.role, Role::PreCandidate(_)) {
+            self.count(from, false);
+        }
+    }
+
+    pub(crate) fn handle_vote(&mut self, from: NodeId, term: Term, last: LogId, transfer: bool) {
+        if term < self.hard_state.term {
+            self.send(from, Message::VoteReply { granted: false });
+            return;
+        }
+        if term > self.hard_state.term {
+            // Its term is not even looked at: a node that was removed, or that hears nobody, cannot depose a leader
+            // that the others hear. If it belongs to the group, its answers to the leader's messages carry its term.
+            if self.is_sticky() && !transfer {
+                return;
+            }
+            self.become_follower(term, None);
+        }
+        let is_free = match self.hard_state.vote {
+            Some(vote) => vote == from,
+            None => self.leader().is_none(),
+        };
+        // Membership is not asked for: a learner that was made a voter may not know it yet, and its vote may be the
+        // one that is needed (etcd #10998).
+        let granted = is_free && last >= self.log.last();
+        if granted && self.hard_state.vote.is_none() {
+            self.become_follower(term, None);
+            self.set_hard_state(HardState { term, vote: Some(from) });
+        }
+        self.send(from, Message::VoteReply { granted });
+    }
+
+    pub(crate) fn handle_vote_reply(&mut self, from: NodeId, granted: bool) {
+        if matches!(self.role, Role::Candidate(_)) {
+            self.count(from, granted);
+        }
+    }
+
+    /// The own vote is durable.
+    pub(crate) fn count_own_vote(&mut self) {
+        if matches!(self.role, Role::Candidate(_)) && self.log.hard_state_write().is_none() {
+            self.count(self.config.id, true);
+        }
+    }
+
+    /// Notes an answer to the campaign that is under way, and acts when it decides it.
+    fn count(&mut self, voter: NodeId, granted: bool) {
+        let membership = self.members.current();
+        let (Role::PreCandidate(candidate) | Role::Candidate(candidate)) = &mut self.role else { return };
+        if !membership.is_voter(voter) {
+            return;
+        }
+        candidate.record(voter, granted);
+        match membership.quorum().verdict(|id| candidate.votes.get(&id).copied()) {
+            Verdict::Pending => {}
+            Verdict::Lost => self.become_follower(self.hard_state.term, None),
+            Verdict::Won => match self.role {
+                Role::PreCandidate(_) => self.become_candidate(false),
+                Role::Candidate(_) => self.become_leader(),
+                Role::Follower(_) | Role::Leader(_) => {}
+            },
+        }
+    }
+
+    /// The peer's process is dead, by the word of its kernel. If it led, nobody need wait for it: this node asks for
+    /// pre-votes soon, and those with the same evidence grant them. False evidence changes nothing: voters that hear
+    /// the leader refuse.
+    pub(crate) fn leader_gone(&mut self, peer: NodeId) {
+        let Role::Follower(follower) = &self.role else { return };
+        if follower.leader != Some(peer) {
+            return;
+        }
+        self.become_follower(self.hard_state.term, None);
+        if self.config.pre_vote {
+            let soon = self.now.plus(self.random.below(self.config.heartbeat_interval));
+            let Role::Follower(follower) = &mut self.role else { return };
+            follower.deadline = soon;
+        }
+    }
+
+    /// What a node does first: a voter that is alone leads at once, since there is nobody to wait for.
+    pub(crate) fn first_deadline(&mut self) -> Time {
+        let membership = self.members.current();
+        let alone = membership.members().len() == 1 && membership.is_voter(self.config.id);
+        if alone { self.now } else { self.draw_deadline() }
+    }
+}

@@ -1,0 +1,244 @@
+//! The leader's side of the log: what it sends to each peer, what it learns from the answers, and what that commits.
+
+pub(crate) mod inflight;
+pub(crate) mod progress;
+
+use crate::config::Config;
+use crate::effect::Effect;
+use crate::entry::Entry;
+use crate::fetch::{Fetches, Purpose};
+use crate::id::{Index, LogId, NodeId, Round, Term, Time};
+use crate::log::Log;
+use crate::message::{Envelope, Message};
+use crate::node::Node;
+use crate::outbox::Outbox;
+use crate::replication::progress::{Mode, Progress};
+use crate::role::Role;
+
+impl Node {
+    pub(crate) fn handle_append_ok(&mut self, from: NodeId, matched: Index) {
+        let Role::Leader(leader) = &mut self.role else { return };
+        let Some(progress) = leader.progress.get_mut(&from) else { return };
+        if matched > self.log.last().index {
+            self.outbox.bad_message(from, "it acknowledges entries that were never sent");
+            return;
+        }
+        progress.recent = true;
+        progress.acknowledge(matched, self.log.base().index);
+    }
+
+    pub(crate) fn handle_append_reject(&mut self, from: NodeId, prev: LogId, hint: LogId) {
+        let Role::Leader(leader) = &mut self.role else { return };
+        let Some(progress) = leader.progress.get_mut(&from) else { return };
+        progress.recent = true;
+        // A refusal of what was acknowledged since is an old one: to go back for it would undo progress (etcd/raft
+        // #149).
+        if prev.index <= progress.matched {
+            return;
+        }
+        match progress.mode {
+            Mode::Replicate if prev.index < progress.next => {
+                // Something before it was lost: what the peer is known to hold is where to go on.
+                progress.probe(progress.matched.next(), false);
+            }
+            Mode::Probe { .. } if prev.index.next() == progress.next => {
+                let at = hint.index.min(prev.index.prev());
+                let next = match self.log.floor(at, hint.term) {
+                    Some(agreed) => agreed.index.next(),
+                    // Where the logs could agree is compacted here, so that a snapshot is needed.
+                    None => self.log.base().index,
+                };
+                progress.probe(next, false);
+            }
+            // Answers to earlier probes, or to appends before the snapshot.
+            Mode::Replicate | Mode::Probe { .. } | Mode::Snapshot => {}
+        }
+    }
+
+    pub(crate) fn handle_heartbeat_reply(&mut self, from: NodeId, round: Round) {
+        let Role::Leader(leader) = &mut self.role else { return };
+        if round > leader.round {
+            self.outbox.bad_message(from, "it answers a heartbeat that was never sent");
+            return;
+        }
+        let Some(progress) = leader.progress.get_mut(&from) else { return };
+        progress.alive(round);
+        // Should the invitation to campaign have been lost, this repeats it.
+        if let Some(transfer) = &mut leader.transfer
+            && transfer.to == from
+        {
+            transfer.invited = false;
+        }
+    }
+
+    /// The peer's process is dead: nothing that was under way to it arrives.
+    pub(crate) fn peer_gone(&mut self, peer: NodeId) {
+        let Role::Leader(leader) = &mut self.role else { return };
+        if let Some(progress) = leader.progress.get_mut(&peer) {
+            progress.probe(progress.next, true);
+            progress.recent = false;
+        }
+    }
+
+    /// Commits what a quorum holds durably. The own disk is one voice among them, and need not be the first.
+    ///
+    /// Only an entry of the own term is committed by counting. An older one on a majority is not safe yet: a node
+    /// with a later last term may lack it, win, and overwrite it (raft paper figure 8). It is committed with the
+    /// first entry of this term.
+    pub(crate) fn advance_commit(&mut self) {
+        let Role::Leader(leader) = &mut self.role else { return };
+        let (own, durable) = (self.config.id, self.log.durable());
+        let held = |id| {
+            if id == own {
+                durable.0
+            } else {
+                leader.progress.get(&id).map_or(0, |progress| progress.matched.0)
+            }
+        };
+        let agreed = Index(self.members.current().quorum().agreed(held));
+        if agreed > self.commit && self.log.term_at(agreed) == Some(self.hard_state.term) {
+            self.commit = agreed;
+            leader.uncommitted.release(self.log.last().index.0 - agreed.0);
+        }
+    }
+
+    /// Sends each peer what it lacks and its window admits.
+    pub(crate) fn replicate(&mut self) {
+        let Role::Leader(leader) = &mut self.role else { return };
+        let mut sender = Sender {
+            config: &self.config,
+            term: self.hard_state.term,
+            commit: self.commit,
+            now: self.now,
+            log: &self.log,
+            fetches: &mut self.fetches,
+            outbox: &mut self.outbox,
+        };
+        for (&to, progress) in &mut leader.progress {
+            sender.serve(to, progress);
+        }
+    }
+
+    /// Entries that were read from disk for a peer go out, if they are still what it needs. None were if it failed.
+    pub(crate) fn send_fetched(&mut self, to: NodeId, entries: Vec<Entry>) {
+        let Role::Leader(leader) = &mut self.role else { return };
+        let Some(progress) = leader.progress.get_mut(&to) else { return };
+        progress.fetch = None;
+        let is_wanted = entries.first().is_some_and(|entry| entry.id.index == progress.next);
+        let mut sender = Sender {
+            config: &self.config,
+            term: self.hard_state.term,
+            commit: self.commit,
+            now: self.now,
+            log: &self.log,
+            fetches: &mut self.fetches,
+            outbox: &mut self.outbox,
+        };
+        if is_wanted && sender.admits(progress) && sender.has_prev(progress) {
+            sender.append(to, progress, entries);
+        }
+    }
+}
+
+/// The parts of a leader that sending needs, apart from the progress that it changes.
+struct Sender<'a> {
+    config: &'a Config,
+    term: Term,
+    commit: Index,
+    now: Time,
+    log: &'a Log,
+    fetches: &'a mut Fetches,
+    outbox: &'a mut Outbox,
+}
+
+impl Sender<'_> {
+    fn serve(&mut self, to: NodeId, progress: &mut Progress) {
+        let last = self.log.last().index;
+        let mut sent = false;
+        while self.admits(progress) {
+            if !self.has_prev(progress) {
+                self.snapshot(to, progress);
+                return;
+            }
+            let is_probe = matches!(progress.mode, Mode::Probe { .. });
+            if progress.next > last {
+                if is_probe {
+                    self.append(to, progress, Vec::new());
+                    sent = true;
+                }
+                break;
+            }
+            match self.log.recent(progress.next, last, self.config.append_bytes) {
+                Some(entries) => self.append(to, progress, entries),
+                None => {
+                    self.fetch(to, progress, last);
+                    break;
+                }
+            }
+            sent = true;
+        }
+        if progress.mode == Mode::Replicate && !sent && self.has_prev(progress) {
+            // A follower that waits to apply should not wait for the next heartbeat.
+            let has_news = self.commit.min(progress.next.prev()) > progress.told;
+            if has_news || progress.nudge {
+                self.append(to, progress, Vec::new());
+            }
+        }
+    }
+
+    /// Whether one more append may go out.
+    fn admits(&self, progress: &Progress) -> bool {
+        progress.fetch.is_none()
+            && match progress.mode {
+                Mode::Probe { paused } => !paused,
+                Mode::Replicate => {
+                    !progress.inflight.is_full(self.config.inflight_messages, self.config.inflight_bytes)
+                }
+                Mode::Snapshot => false,
+            }
+    }
+
+    /// Whether the entry before the next one is in the log, or is what the log follows.
+    fn has_prev(&self, progress: &Progress) -> bool {
+        progress.next > self.log.base().index
+    }
+
+    fn append(&mut self, to: NodeId, progress: &mut Progress, entries: Vec<Entry>) {
+        let prev = progress.next.prev();
+        let Some(prev_term) = self.log.term_at(prev) else { return };
+        let last = prev.plus(entries.len() as u64);
+        match &mut progress.mode {
+            Mode::Probe { paused } => *paused = true,
+            Mode::Replicate => {
+                if !entries.is_empty() {
+                    progress.inflight.push(last, entries.iter().map(Entry::cost).sum());
+                    progress.next = last.next();
+                }
+            }
+            Mode::Snapshot => return,
+        }
+        progress.nudge = false;
+        progress.told = progress.told.max(self.commit.min(last));
+        let message = Message::Append { prev: LogId::new(prev_term, prev), entries, commit: self.commit };
+        self.outbox.send(Envelope { from: self.config.id, to, term: self.term, message });
+    }
+
+    fn fetch(&mut self, to: NodeId, progress: &mut Progress, last: Index) {
+        // What is not durable is in memory, so that only what is on disk is asked for.
+        let last = last.min(self.log.durable());
+        let (first, max_bytes) = (progress.next, self.config.append_bytes);
+        if let Some(id) = self.fetches.start(self.now, Purpose::Peer(to), first) {
+            progress.fetch = Some(id);
+            self.outbox.push(Effect::Fetch { id, first, last, max_bytes });
+        }
+    }
+
+    /// Asks for a snapshot, of a peer that lives: to a dead one its state would be read for nothing.
+    fn snapshot(&mut self, to: NodeId, progress: &mut Progress) {
+        if progress.recent {
+            progress.mode = Mode::Snapshot;
+            let at_least = self.log.base().index;
+            self.outbox.push(Effect::SendSnapshot { to, term: self.term, at_least });
+        }
+    }
+}

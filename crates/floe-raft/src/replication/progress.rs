@@ -1,0 +1,117 @@
+//! What a leader knows of one peer, and how it sends to it.
+
+use crate::id::{FetchId, Index, Round};
+use crate::replication::inflight::Inflight;
+use crate::status::{ProgressState, ProgressStatus};
+
+/// How entries are sent to a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// One append, then wait for its answer: where the logs agree is not known, or messages were lost. A paused
+    /// probe goes on with the peer's next sign of life, so that a dead peer costs one message a heartbeat.
+    Probe {
+        /// The probe is sent.
+        paused: bool,
+    },
+    /// As many as the window admits, each after the one before without waiting.
+    Replicate,
+    /// None, until a snapshot has arrived.
+    Snapshot,
+}
+
+/// What a leader knows of one peer.
+#[derive(Clone, Debug)]
+pub(crate) struct Progress {
+    /// Known to agree with the leader and to be durable at the peer. Monotonically increases within a term.
+    pub(crate) matched: Index,
+    /// The next entry to send. Invariant: `matched < next`.
+    pub(crate) next: Index,
+    pub(crate) mode: Mode,
+    /// Empty unless replicating.
+    pub(crate) inflight: Inflight,
+    /// Answered since the last quorum check.
+    pub(crate) recent: bool,
+    /// The latest heartbeat answered.
+    pub(crate) round: Round,
+    /// The largest commit index that an append told the peer and that it could act on.
+    pub(crate) told: Index,
+    /// The peer lives and has not acknowledged everything: repeat where it should stand, so that the loss of the
+    /// last append (or of its answer) is noticed although nothing follows it.
+    pub(crate) nudge: bool,
+    /// Older entries are being read for the peer.
+    pub(crate) fetch: Option<FetchId>,
+}
+
+impl Progress {
+    /// Nothing is known yet; most likely the peer's log ends where the leader's does.
+    pub(crate) fn new(next: Index) -> Self {
+        Self {
+            matched: Index::ZERO,
+            next,
+            mode: Mode::Probe { paused: false },
+            inflight: Inflight::default(),
+            recent: false,
+            round: Round(0),
+            told: Index::ZERO,
+            nudge: false,
+            fetch: None,
+        }
+    }
+
+    /// Looks for agreement from `next` on.
+    pub(crate) fn probe(&mut self, next: Index, paused: bool) {
+        self.next = next.max(self.matched.next());
+        self.mode = Mode::Probe { paused };
+        self.inflight.clear();
+        self.told = Index::ZERO;
+        self.nudge = false;
+        self.fetch = None;
+    }
+
+    /// The peer acknowledged everything up to `matched`.
+    pub(crate) fn acknowledge(&mut self, matched: Index, base: Index) {
+        self.matched = self.matched.max(matched);
+        self.next = self.next.max(self.matched.next());
+        match self.mode {
+            Mode::Replicate => self.inflight.release(matched),
+            // What agrees ends here: whatever was sent beyond it while probing is sent again.
+            Mode::Probe { .. } => self.replicate(),
+            // An append that was on its way when the snapshot was chosen may have been enough.
+            Mode::Snapshot if self.matched >= base => self.replicate(),
+            Mode::Snapshot => {}
+        }
+    }
+
+    fn replicate(&mut self) {
+        self.next = self.matched.next();
+        self.mode = Mode::Replicate;
+        self.inflight.clear();
+        self.nudge = false;
+        self.fetch = None;
+    }
+
+    /// The peer answered a heartbeat.
+    pub(crate) fn alive(&mut self, round: Round) {
+        self.recent = true;
+        self.round = self.round.max(round);
+        match &mut self.mode {
+            Mode::Probe { paused } => *paused = false,
+            Mode::Replicate => self.nudge = self.matched.next() < self.next,
+            Mode::Snapshot => {}
+        }
+    }
+
+    pub(crate) fn status(&self) -> ProgressStatus {
+        ProgressStatus {
+            matched: self.matched,
+            next: self.next,
+            state: match self.mode {
+                Mode::Probe { .. } => ProgressState::Probe,
+                Mode::Replicate => ProgressState::Replicate,
+                Mode::Snapshot => ProgressState::Snapshot,
+            },
+            inflight: self.inflight.len(),
+            recent: self.recent,
+        }
+    }
+}
