@@ -1,24 +1,44 @@
 //! Puts a node together and starts it.
 
+use std::fs;
+use std::io;
 use std::net::TcpListener;
-use std::pin::Pin;
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use floe_raft::{Config, GroupId, LogId, Membership, Node, Restored};
+use floe_wal::{Disk, Options, RecoveredGroup, Wal};
+use mio::{Poll, Waker};
+use tokio::sync::{oneshot, watch};
 
+use crate::apply_thread::{Applier, CheckpointPolicy};
+use crate::clock::Clock;
+use crate::completion::completion;
 use crate::config::NodeConfig;
+use crate::disk::FileDisk;
+use crate::driver::{Answerer, Answers, Driver, Limits, Parts, Publisher, Workers};
 use crate::error::StartError;
-use crate::handle::Handle;
+use crate::frame;
+use crate::handle::{Handle, Shared};
+use crate::identity::Identity;
+use crate::inbox::Inbox;
+use crate::net::Net;
+use crate::queue::Queue;
 use crate::state_machine::StateMachine;
+use crate::status::{Leadership, Live};
+use crate::threads::Threads;
+use crate::transport::{Transport, WAKER};
+use crate::wal_thread;
 
-/// What answers the questions of [`Handle::ask_leader`].
-pub(crate) type Answerer = Arc<dyn Fn(Bytes) -> Pin<Box<dyn Future<Output = Bytes> + Send>> + Send + Sync>;
+/// The only group of this version; the log and the peer protocol have room for many.
+const GROUP: GroupId = GroupId(1);
 
 /// A node before it starts.
 pub struct Builder {
     config: NodeConfig,
     listeners: Vec<TcpListener>,
-    answerer: Option<Answerer>,
+    answerer: Option<Arc<dyn Answerer>>,
 }
 
 impl std::fmt::Debug for Builder {
@@ -40,7 +60,7 @@ impl Builder {
         self
     }
 
-    /// Answers the questions that other members ask by [`Handle::ask_leader`] while this one leads.
+    /// Answers the questions that are asked by [`Handle::ask_leader`] while this member leads.
     ///
     /// The future runs on the runtime of the node's connections: it must not block.
     #[must_use]
@@ -49,18 +69,185 @@ impl Builder {
         F: Fn(Bytes) -> A + Send + Sync + 'static,
         A: Future<Output = Bytes> + Send + 'static,
     {
-        self.answerer = Some(Arc::new(move |question| Box::pin(answer(question))));
+        self.answerer = Some(Arc::new(answer));
         self
     }
 
     /// Opens the log and starts the node. Fails if anything in the data directory does not belong here.
+    ///
+    /// Reading the log takes a while; it happens on a thread of its own, so this works on any runtime.
     pub async fn start<M: StateMachine>(self, state_machine: M) -> Result<Handle<M::Reply>, StartError> {
-        self.start_blocking(state_machine)
+        let (done, started) = completion();
+        let path = self.config.data_dir.clone();
+        let spawned = std::thread::Builder::new().name("floe-start".into()).spawn(move || {
+            done.complete_now(self.start_blocking(state_machine));
+        });
+        let doing = "cannot start a thread to open";
+        if let Err(error) = spawned {
+            return Err(StartError::Io { doing, path, error });
+        }
+        let panicked = || StartError::Io { doing, path, error: io::Error::other("it panicked") };
+        started.await.unwrap_or_else(|| Err(panicked()))
     }
 
     /// The same for callers without a runtime. Blocks while the log is read.
     pub fn start_blocking<M: StateMachine>(self, state_machine: M) -> Result<Handle<M::Reply>, StartError> {
-        drop(state_machine);
-        Err(StartError::Config("this build has no driver".into()))
+        let Self { config, mut listeners, answerer } = self;
+        validate(&config)?;
+        let (wal, recovered, membership) = open(&config)?;
+        for &address in &config.listen {
+            let listener = TcpListener::bind(address);
+            listeners.push(listener.map_err(|error| StartError::Listen { address, error })?);
+        }
+        let restored = restore(recovered, membership, state_machine.applied())?;
+        let clock = Clock::new();
+        let node = Node::new(clock.now(), rand::random(), core_config(&config), restored)?;
+        let failed = |error| StartError::Io {
+            doing: "cannot get threads or sockets for",
+            path: config.data_dir.clone(),
+            error,
+        };
+        assemble(&config, listeners, answerer, state_machine, wal, node, clock).map_err(failed)
     }
+}
+
+/// Refuses what cannot work.
+fn validate(config: &NodeConfig) -> Result<(), StartError> {
+    let check = |ok: bool, reason: &str| {
+        if ok { Ok(()) } else { Err(StartError::Config(reason.into())) }
+    };
+    core_config(config).validate()?;
+    check(config.queued_max > 0, "no request may wait")?;
+    check(
+        config.queued_bytes_max.saturating_add(config.command_bytes_max) <= FORWARDED_BYTES_MAX,
+        "the queue and the largest command together exceed 60 MiB, which is what one message can carry",
+    )?;
+    check(!config.checkpoint_interval.is_zero(), "the checkpoint interval is zero")
+}
+
+/// A follower passes on a whole queue in one frame; this leaves room for what is around the commands.
+const FORWARDED_BYTES_MAX: u64 = (frame::LENGTH_MAX - (4 << 20)) as u64;
+
+fn core_config(config: &NodeConfig) -> Config {
+    let mut core = Config::new(config.id);
+    core.heartbeat_interval = config.heartbeat_interval;
+    core.election_timeout = config.election_timeout;
+    core.command_bytes = config.command_bytes_max;
+    core
+}
+
+/// Opens identity and log.
+fn open(config: &NodeConfig) -> Result<(Wal<FileDisk>, RecoveredGroup, Membership), StartError> {
+    let failed = |doing, path: &Path| {
+        let path = path.to_owned();
+        move |error| StartError::Io { doing, path, error }
+    };
+    let log_dir = config.data_dir.join("log");
+    fs::create_dir_all(&config.data_dir).map_err(failed("cannot make", &config.data_dir))?;
+    let disk = match FileDisk::open(&log_dir) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            return Err(StartError::InUse { path: config.data_dir.clone() });
+        }
+        outcome => outcome.map_err(failed("cannot open", &log_dir))?,
+    };
+    let has_log = !disk.list().map_err(failed("cannot list", &log_dir))?.is_empty();
+    let identity = Identity::establish(config, has_log)?;
+    let options =
+        Options { cluster: config.cluster, member: config.id.0, segment_bytes: config.segment_bytes };
+    let (wal, mut groups) = Wal::open(disk, options)?;
+    Ok((wal, groups.remove(&GROUP).unwrap_or_default(), identity.membership()))
+}
+
+/// What the core is told of the past.
+fn restore(group: RecoveredGroup, membership: Membership, applied: LogId) -> Result<Restored, StartError> {
+    if applied.index < group.base.index {
+        return Err(StartError::StateMachineBehind { applied, base: group.base });
+    }
+    if applied.index > group.last.index || term_at(&group, applied) != Some(applied.term) {
+        return Err(StartError::StateMachineAhead { applied, last: group.last });
+    }
+    Ok(Restored {
+        hard_state: group.hard_state,
+        base: group.base,
+        terms: group.terms,
+        last: group.last,
+        tail: group.tail,
+        membership,
+        memberships: group.memberships,
+        applied: applied.index,
+    })
+}
+
+/// The term of the log's entry at the index of `id`, if the log holds one there.
+fn term_at(group: &RecoveredGroup, id: LogId) -> Option<floe_raft::Term> {
+    if id.index == group.base.index {
+        return Some(group.base.term);
+    }
+    group.terms.iter().rev().find(|run| run.index <= id.index).map(|run| run.term)
+}
+
+fn assemble<M: StateMachine>(
+    config: &NodeConfig,
+    listeners: Vec<TcpListener>,
+    answerer: Option<Arc<dyn Answerer>>,
+    machine: M,
+    wal: Wal<FileDisk>,
+    node: Node,
+    clock: Clock,
+) -> io::Result<Handle<M::Reply>> {
+    let poll = Poll::new()?;
+    let waker = Waker::new(poll.registry(), WAKER)?;
+    let inbox = Arc::new(Inbox::new(waker, config.queued_max, config.queued_bytes_max));
+    let membership = node.membership().clone();
+    let live = Arc::new(Live::new(config.id, config.cluster, membership.clone()));
+    let leadership = Leadership { role: floe_raft::RoleKind::Follower, term: node.term(), leader: None };
+    live.set_leadership(leadership);
+    live.applied.store(node.applied().0, std::sync::atomic::Ordering::Release);
+    let (leadership, leadership_seen) = watch::channel(leadership);
+    let (membership, membership_seen) = watch::channel(Arc::new(membership));
+    let (stopped, stopped_seen) = watch::channel(None);
+
+    let mut threads = Threads::default();
+    let log = wal_thread::start(&mut threads, wal, GROUP, &inbox, &live)?;
+    let apply = Arc::new(Queue::new());
+    let policy = CheckpointPolicy { interval: config.checkpoint_interval, bytes: config.checkpoint_bytes };
+    let applier = Applier::new(machine, Arc::clone(&apply), Arc::clone(&inbox), Arc::clone(&live), policy);
+    threads.spawn("apply", &inbox, move || applier.run())?;
+
+    let net = Net::new((config.cluster, config.id), Arc::clone(&inbox), membership_seen);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+    let answers = Answers::new(answerer, runtime.handle().clone(), Arc::clone(&inbox));
+    for listener in &listeners {
+        listener.set_nonblocking(true)?;
+    }
+    let (stop_net, stop) = oneshot::channel();
+    threads.spawn("net", &inbox, move || runtime.block_on(net.run(listeners, stop)))?;
+
+    let limits = Limits {
+        election_timeout: config.election_timeout,
+        command_bytes_max: config.command_bytes_max,
+        applying_bytes_max: core_config(config).apply_bytes / 2,
+    };
+    let driver = Driver::new(Parts {
+        node,
+        clock,
+        transport: Transport::new(config.id, GROUP, poll.registry().try_clone()?, Arc::clone(&live)),
+        poll,
+        inbox: Arc::clone(&inbox),
+        log,
+        apply,
+        answers,
+        publisher: Publisher::new(Arc::clone(&live), leadership, membership, config.heartbeat_interval),
+        workers: Workers { threads, stop_net: Some(stop_net), stopped },
+        limits,
+    });
+    std::thread::Builder::new().name("floe-driver".into()).spawn(move || driver.run())?;
+    Ok(Handle::new(Shared {
+        inbox,
+        live,
+        leadership: leadership_seen,
+        stopped: stopped_seen,
+        command_bytes_max: config.command_bytes_max,
+        question_bytes_max: config.command_bytes_max,
+    }))
 }

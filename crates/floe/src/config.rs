@@ -28,7 +28,8 @@ pub struct NodeConfig {
     pub election_timeout: Duration,
     /// The largest command accepted, in bytes.
     pub command_bytes_max: u64,
-    /// Proposals that wait for the driver, in bytes; beyond it the answer is `Busy`.
+    /// Proposals that wait for the driver, in bytes; beyond it the answer is `Busy`. Together with the largest
+    /// command at most 60 MiB.
     pub queued_bytes_max: u64,
     /// Proposals and reads that wait for the driver, by count; beyond it the answer is `Busy`.
     pub queued_max: usize,
@@ -53,7 +54,7 @@ impl NodeConfig {
             heartbeat_interval: Duration::from_millis(30),
             election_timeout: Duration::from_millis(300),
             command_bytes_max: 16 << 20,
-            queued_bytes_max: 64 << 20,
+            queued_bytes_max: 32 << 20,
             queued_max: 1 << 16,
             segment_bytes: 64 << 20,
             checkpoint_interval: Duration::from_secs(2),

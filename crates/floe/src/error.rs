@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use floe_raft::{Index, LogId, NodeId};
+use floe_raft::{LogId, NodeId};
 
 /// Why a proposal has no reply.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -193,6 +193,12 @@ pub enum StartError {
         /// This cluster.
         cluster: u64,
     },
+    /// Another process, or another node of this one, has the data directory open.
+    #[error("data directory {} is in use by another process", path.display())]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+    },
     /// The identity file cannot be understood.
     #[error("{} is damaged: {reason}", path.display())]
     Identity {
@@ -207,6 +213,9 @@ pub enum StartError {
         /// The directory.
         path: PathBuf,
     },
+    /// The log cannot be opened.
+    #[error("the log cannot be opened: {0}")]
+    Log(#[from] floe_wal::OpenError),
     /// The state machine needs entries that the log does not hold any more.
     #[error("the state machine contains entries up to {applied}, but the log begins after {base}")]
     StateMachineBehind {
@@ -222,12 +231,6 @@ pub enum StartError {
         applied: LogId,
         /// The last entry in the log.
         last: LogId,
-    },
-    /// An entry in the log cannot be understood.
-    #[error("entry {index} of the log is not a membership")]
-    BadMembership {
-        /// The entry.
-        index: Index,
     },
     /// An address cannot be listened on.
     #[error("cannot listen on {address}: {error}")]

@@ -172,13 +172,15 @@ impl<R: Send + 'static> Handle<R> {
         self.shared.leadership.clone()
     }
 
-    /// Resolves when the node has stopped, and says why.
-    pub async fn stopped(&self) -> Stopped {
+    /// Resolves when the node has stopped, and says why. The future does not keep the node running.
+    pub fn stopped(&self) -> impl Future<Output = Stopped> + Send + use<R> {
         let mut stopped = self.shared.stopped.clone();
-        match stopped.wait_for(Option::is_some).await {
-            Ok(stopped) => stopped.clone().unwrap_or(Stopped::Requested),
-            // The sender lives in the thread that supervises all others; it sends before it ends, unless it panics.
-            Err(_) => Stopped::Failed(Failure::Panic("driver")),
+        async move {
+            match stopped.wait_for(Option::is_some).await {
+                Ok(stopped) => stopped.clone().unwrap_or(Stopped::Requested),
+                // The sender lives in the driver, which sends before it ends, unless it panics.
+                Err(_) => Stopped::Failed(Failure::Panic("driver")),
+            }
         }
     }
 

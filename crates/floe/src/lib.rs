@@ -10,18 +10,32 @@
 //! every queue is bounded, and a full one says [`ProposeError::Busy`].
 #![forbid(unsafe_code)]
 
+mod apply_thread;
 mod builder;
+mod clock;
 mod completion;
 mod config;
+mod disk;
+mod driver;
 mod error;
+mod frame;
 mod handle;
+mod handshake;
+mod identity;
 mod inbox;
+mod limit;
+mod net;
+mod queue;
 mod state_machine;
 mod status;
+mod threads;
 mod transport;
+mod waiters;
+mod wal_thread;
 
 pub use builder::Builder;
 pub use config::NodeConfig;
+pub use disk::FileDisk;
 pub use error::{
     AskError, Failure, ProposeError, ReadError, StartError, StateMachineError, TransferError, UnknownCause,
 };

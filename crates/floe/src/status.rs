@@ -75,7 +75,7 @@ pub struct Counters {
 pub struct Histogram {
     /// `counts[i]` times the duration was at most `16 << i` microseconds, and more than the bound before; the last
     /// one counts everything above.
-    pub counts: [u64; Histogram::BUCKETS],
+    pub counts: [u64; Self::BUCKETS],
     /// The sum of all durations, in nanoseconds.
     pub sum_ns: u64,
 }

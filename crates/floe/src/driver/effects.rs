@@ -1,0 +1,155 @@
+//! What the core asks for, done: the second half of a turn.
+
+use std::time::Duration;
+
+use floe_raft::{Alarm, Effect, Entry, LogId, NodeId, ProposalId, RoleKind, Term, Time};
+
+use crate::apply_thread::ApplyWork;
+use crate::error::{Failure, ProposeError, ReadError, UnknownCause};
+use crate::frame::Frame;
+use crate::status::Leadership;
+use crate::wal_thread::{FetchWork, LogWork};
+
+use super::Driver;
+
+/// How long the core waits before it asks again for a snapshot that nothing here can send.
+const SNAPSHOT_RETRY: Duration = Duration::from_secs(5);
+
+impl<R: Send + 'static> Driver<R> {
+    /// Takes every effect. Work for other threads is gathered and given out by [`Self::give_out`].
+    pub(super) fn drain(&mut self, now: Time) -> Result<(), Failure> {
+        while let Some(effect) = self.parts.node.poll_effect() {
+            match effect {
+                Effect::Persist(write) => self.log_work.push(LogWork::Write(write)),
+                // Dropped when the peer is not connected: the core repeats what it must.
+                Effect::Send(envelope) => self.parts.transport.send_message(envelope),
+                Effect::Fetch { id, first, last, max_bytes } => {
+                    self.parts.log.fetches.push(FetchWork { id, first, last, max_bytes });
+                }
+                Effect::SendSnapshot { to, at_least, .. } => self.refuse_snapshot(now, to, at_least.0),
+                Effect::InstallSnapshot { .. } => return Err(Failure::Snapshot),
+                Effect::Apply(entries) => self.apply(entries),
+                Effect::ReadReady { read, index } => self.reads.answer(read, Ok(index), &mut self.wakes),
+                Effect::ReadAborted { read } => {
+                    self.reads.answer(read, Err(ReadError::LeaderChanged), &mut self.wakes);
+                }
+                Effect::Forwarded { proposal, outcome } => self.forwarded(now, proposal, outcome),
+                Effect::RoleChanged { role, term, leader } => self.role_changed(now, role, term, leader),
+                Effect::MembershipChanged(membership) => self.parts.publisher.membership(membership),
+                Effect::Alarm(alarm) => self.alarm(&alarm),
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives out the work of this turn: first the log, whose disk is the slowest part of all, then the peers, then
+    /// the state machine.
+    pub(super) fn give_out(&mut self, now: Time) {
+        if let Some(base) = self.compaction.due(&self.parts.node) {
+            self.log_work.push(LogWork::Compact(base));
+        }
+        self.parts.log.work.push_all(&mut self.log_work);
+        if let Some(floor) = self.compaction.announcement(now, &self.parts.node) {
+            for peer in self.parts.publisher.others() {
+                self.parts.transport.send(peer, &Frame::Floor { index: floor });
+            }
+        }
+        for peer in self.parts.transport.flush() {
+            self.asks.lost(peer, &mut self.wakes);
+        }
+        // Before the entries: whoever applies them may rely on how much of the log is durable.
+        self.parts.publisher.progress(now, &self.parts.node);
+        self.parts.apply.push_all(&mut self.apply_work);
+    }
+
+    fn apply(&mut self, entries: Vec<Entry>) {
+        let Some(last) = entries.last().map(|entry| entry.id.index) else { return };
+        let cost = entries.iter().map(Entry::cost).sum();
+        self.applying.push_back((last, cost));
+        self.applying_bytes += cost;
+        self.given = last;
+        let proposers = self.proposals.take_through(last);
+        self.apply_work.push(ApplyWork::Apply { entries, proposers });
+    }
+
+    fn forwarded(
+        &mut self,
+        now: Time,
+        proposal: ProposalId,
+        outcome: Result<LogId, floe_raft::ProposeError>,
+    ) {
+        let Some((proposer, bytes)) = self.proposals.answered(proposal) else { return };
+        match outcome {
+            // The entry was given out before the leader's word of it came: whoever applied it had nobody to reply to.
+            Ok(id) if id.index <= self.given => {
+                proposer.refuse(ProposeError::Unknown(UnknownCause::LeaderChanged), &mut self.wakes);
+            }
+            Ok(id) => {
+                if id.term < self.parts.node.term() {
+                    self.expect_orphans(now);
+                }
+                self.proposals.place(id, proposer);
+            }
+            Err(error) => proposer.refuse(self.explain(error, bytes), &mut self.wakes),
+        }
+    }
+
+    fn role_changed(&mut self, now: Time, role: RoleKind, term: Term, leader: Option<NodeId>) {
+        let before = self.parts.publisher.leadership(Leadership { role, term, leader });
+        if (before.term, before.leader) == (term, leader) {
+            return;
+        }
+        match leader {
+            Some(leader) if leader == self.parts.node.id() => tracing::info!(%term, "leads"),
+            Some(leader) => tracing::info!(%term, %leader, "follows"),
+            None => tracing::debug!(%term, ?role, "knows no leader"),
+        }
+        if !self.proposals.is_empty() {
+            self.expect_orphans(now);
+        }
+        if role != RoleKind::Leader {
+            for (_, waiter) in self.transfers.drain(..) {
+                waiter.complete(Ok(()), &mut self.wakes);
+            }
+        }
+    }
+
+    /// Somebody waits for an entry of a leader that is gone. A new leader will most likely commit or overwrite it
+    /// soon, which gives a definite answer; but a node that is cut off waits in vain, so there is an end.
+    fn expect_orphans(&mut self, now: Time) {
+        let deadline = now.plus(self.parts.limits.election_timeout * 4);
+        self.orphans_at = Some(self.orphans_at.map_or(deadline, |earlier| earlier.min(deadline)));
+    }
+
+    fn refuse_snapshot(&mut self, now: Time, to: NodeId, at_least: u64) {
+        self.snapshots_refused.insert(to, now.plus(SNAPSHOT_RETRY));
+        if let Some(suppressed) = self.complaints.permit() {
+            tracing::error!(
+                peer = %to,
+                at_least,
+                suppressed,
+                "a member needs entries that are dropped here; it cannot catch up"
+            );
+        }
+    }
+
+    fn alarm(&mut self, alarm: &Alarm) {
+        let Some(suppressed) = self.complaints.permit() else { return };
+        match alarm {
+            Alarm::BadMessage { from, reason } => {
+                tracing::warn!(%from, reason, suppressed, "ignored a message");
+            }
+            Alarm::TwoLeaders { other, term } => tracing::error!(
+                %other, %term, suppressed,
+                "another member leads in the term that this one leads in: one of the two has lost its disk"
+            ),
+            Alarm::CommittedConflict { from, index } => tracing::error!(
+                %from, %index, suppressed,
+                "a leader would overwrite a committed entry: one member has lost its disk"
+            ),
+            Alarm::BadFetch { first } => {
+                tracing::error!(%first, suppressed, "the log gave entries that are not its own");
+            }
+        }
+    }
+}

@@ -1,0 +1,369 @@
+//! The driver: the one thread that owns the protocol.
+//!
+//! Each turn it waits for sockets, requests and timers, gives the core *everything* that waits, and only then asks
+//! it what to do. So batching needs no tuning: what arrives while one turn is worked on makes the next one larger,
+//! and a thousand proposals of one turn become one write of the log and one message a peer.
+
+mod answers;
+mod compaction;
+mod effects;
+mod publish;
+mod stop;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use floe_raft::{Fetched, Index, Message, Node, NodeId, SnapshotOutcome, Time};
+use mio::{Events, Poll};
+
+use crate::apply_thread::ApplyWork;
+use crate::clock::Clock;
+use crate::completion::{Completer, Wakes};
+use crate::error::{AskError, Failure, ProposeError, ReadError, TransferError};
+use crate::frame::{Answer, Frame};
+use crate::handle::Stopped;
+use crate::inbox::{Inbox, Input};
+use crate::limit::RateLimit;
+use crate::queue::Queue;
+use crate::transport::Transport;
+use crate::waiters::{Asks, Proposals, Proposer, ReadWaiter, Reads};
+use crate::wal_thread::{Log, LogWork};
+
+pub(crate) use answers::{Answerer, Answers};
+use compaction::Compaction;
+pub(crate) use publish::Publisher;
+use stop::Phase;
+pub(crate) use stop::Workers;
+
+/// How long a question waits for the leader's word.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Times and limits that the driver itself needs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) election_timeout: Duration,
+    pub(crate) command_bytes_max: u64,
+    /// Applied entries that are reported while nothing waits for them do not wake the driver, unless this many
+    /// bytes are out: half of what the core gives out at most.
+    pub(crate) applying_bytes_max: u64,
+}
+
+/// What the driver is made of when it starts.
+pub(crate) struct Parts<R> {
+    pub(crate) node: Node,
+    pub(crate) clock: Clock,
+    pub(crate) poll: Poll,
+    pub(crate) inbox: Arc<Inbox<R>>,
+    pub(crate) transport: Transport,
+    pub(crate) log: Log,
+    pub(crate) apply: Arc<Queue<ApplyWork<R>>>,
+    pub(crate) answers: Answers<R>,
+    pub(crate) publisher: Publisher,
+    pub(crate) workers: Workers,
+    pub(crate) limits: Limits,
+}
+
+/// The driver. See the module's description.
+pub(crate) struct Driver<R> {
+    parts: Parts<R>,
+    proposals: Proposals<R>,
+    reads: Reads,
+    asks: Asks,
+    transfers: Vec<(Time, Completer<Result<(), TransferError>>)>,
+    wakes: Wakes,
+    /// Work of this turn, given out at its end, each with one lock and at most one wake.
+    log_work: Vec<LogWork>,
+    apply_work: Vec<ApplyWork<R>>,
+    /// Entries given out to be applied and not reported, by their last index, with their cost.
+    applying: VecDeque<(Index, u64)>,
+    applying_bytes: u64,
+    /// The last entry given out to be applied.
+    given: Index,
+    /// When those are given up who wait for entries of a leader that is gone.
+    orphans_at: Option<Time>,
+    /// Peers that need what nothing here can give, and when the core hears so.
+    snapshots_refused: BTreeMap<NodeId, Time>,
+    compaction: Compaction,
+    phase: Phase,
+    complaints: RateLimit,
+}
+
+impl<R: Send + 'static> Driver<R> {
+    pub(crate) fn new(parts: Parts<R>) -> Self {
+        let given = parts.node.applied();
+        Self {
+            parts,
+            proposals: Proposals::default(),
+            reads: Reads::default(),
+            asks: Asks::default(),
+            transfers: Vec::new(),
+            wakes: Wakes::default(),
+            log_work: Vec::new(),
+            apply_work: Vec::new(),
+            applying: VecDeque::new(),
+            applying_bytes: 0,
+            given,
+            orphans_at: None,
+            snapshots_refused: BTreeMap::new(),
+            compaction: Compaction::default(),
+            phase: Phase::Running,
+            complaints: RateLimit::default(),
+        }
+    }
+
+    /// Runs until the node stops, then takes it apart.
+    pub(crate) fn run(mut self) {
+        // What a panic leaves behind is not used any more: everybody who waits is answered, every thread ended.
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.turns()));
+        let stopped = match outcome.unwrap_or(Err(Failure::Panic("driver"))) {
+            Ok(()) => Stopped::Requested,
+            Err(failure) => {
+                tracing::error!(%failure, "the node stops");
+                Stopped::Failed(failure)
+            }
+        };
+        self.finish(stopped);
+    }
+
+    /// Turn after turn, until the node is to stop.
+    fn turns(&mut self) -> Result<(), Failure> {
+        let mut events = Events::with_capacity(256);
+        let (mut inputs, mut frames) = (Vec::new(), Vec::new());
+        while !self.phase.is_over() {
+            self.wait(&mut events)
+                .map_err(|error| Failure::Io { doing: "cannot wait for events", error: Arc::new(error) })?;
+            let now = self.parts.clock.now();
+            let broken =
+                self.parts.transport.handle_events(&events, |from, frame| frames.push((from, frame)));
+            self.parts.inbox.take(&mut inputs);
+            for (from, frame) in frames.drain(..) {
+                self.handle_frame(now, from, frame);
+            }
+            self.handle_inputs(now, &mut inputs)?;
+            for peer in broken {
+                self.asks.lost(peer, &mut self.wakes);
+            }
+            self.handle_timers(now);
+            self.drain(now)?;
+            self.give_out(now);
+            self.advance_stop(now);
+            self.wakes.flush();
+        }
+        Ok(())
+    }
+
+    /// Sleeps until a socket, a request or a timer needs the driver.
+    fn wait(&mut self, events: &mut Events) -> io::Result<()> {
+        // While only proposals are under way a report of applied entries need not wake the driver.
+        let awaits_applied = !self.reads.is_empty()
+            || self.applying_bytes > self.parts.limits.applying_bytes_max
+            || !matches!(self.phase, Phase::Running);
+        let may_sleep = !self.parts.transport.has_unread() && self.parts.inbox.prepare_sleep(awaits_applied);
+        let timeout = if may_sleep {
+            self.next_deadline().map(|deadline| deadline.since(self.parts.clock.now()))
+        } else {
+            Some(Duration::ZERO)
+        };
+        match self.parts.poll.poll(events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            outcome => outcome,
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Time> {
+        let deadlines = [
+            self.parts.node.poll_timeout(),
+            self.asks.deadline(),
+            self.orphans_at,
+            self.transfers.iter().map(|(deadline, _)| *deadline).min(),
+            self.snapshots_refused.values().min().copied(),
+            self.phase.deadline(),
+        ];
+        deadlines.into_iter().flatten().min()
+    }
+
+    fn handle_timers(&mut self, now: Time) {
+        if self.parts.node.poll_timeout().is_some_and(|deadline| deadline <= now) {
+            self.parts.node.handle_timeout(now);
+        }
+        if self.orphans_at.is_some_and(|deadline| deadline <= now) {
+            self.orphans_at = None;
+            let node = &self.parts.node;
+            let before = if node.leader().is_some() { node.term() } else { node.term().next() };
+            self.proposals.give_up_before(before, &mut self.wakes);
+        }
+        self.asks.expire(now, &mut self.wakes);
+        let due = |_: &NodeId, deadline: &mut Time| *deadline <= now;
+        for (peer, _) in self.snapshots_refused.extract_if(.., due) {
+            self.parts.node.handle_snapshot_sent(now, peer, SnapshotOutcome::Failed);
+        }
+    }
+
+    fn handle_inputs(&mut self, now: Time, inputs: &mut Vec<Input<R>>) -> Result<(), Failure> {
+        let mut reads = Vec::new();
+        for input in inputs.drain(..) {
+            match input {
+                Input::Propose { payload, waiter } => self.propose(now, payload, Proposer(waiter)),
+                Input::Read { waiter } => reads.push(ReadWaiter(waiter)),
+                Input::Transfer { to, waiter } => self.transfer(now, to, waiter),
+                Input::Ask { question, waiter } => self.ask(now, question, waiter),
+                Input::Answered { to, id, answer } => {
+                    let answer = match answer {
+                        Ok(answer) => Answer::Answered(answer),
+                        Err(AskError::Busy) => Answer::Busy,
+                        Err(_) => Answer::Unanswered,
+                    };
+                    self.parts.transport.send(to, &Frame::Answer { id, answer });
+                }
+                Input::Persisted(write) => self.parts.node.handle_persisted(now, write),
+                Input::Compacted(base) => self.parts.node.handle_compacted(base),
+                Input::Fetched { id, fetched } => self.fetched(now, id, fetched),
+                Input::Applied(index) => self.applied(now, index),
+                Input::Checkpointed(id) => self.compaction.checkpointed(id),
+                Input::Connected(connected) => {
+                    if let Err(error) = self.parts.transport.connected(connected) {
+                        tracing::warn!(%error, "cannot watch a connection");
+                    }
+                }
+                Input::PeerGone(peer) => self.parts.node.handle_peer_gone(now, peer),
+                Input::Failed(failure) => return Err(failure),
+                Input::Shutdown { hand_over, waiter } => self.begin_stop(now, hand_over, waiter),
+            }
+        }
+        if !reads.is_empty() {
+            self.read(now, reads);
+        }
+        Ok(())
+    }
+
+    fn handle_frame(&mut self, now: Time, from: NodeId, frame: Frame) {
+        match frame {
+            // A snapshot's data would come beside the message, and version 1 of the protocol has no place for it.
+            Frame::Raft(envelope) if matches!(envelope.message, Message::Snapshot { .. }) => {
+                if let Some(suppressed) = self.complaints.permit() {
+                    tracing::warn!(%from, suppressed, "ignored a snapshot that came without its data");
+                }
+            }
+            Frame::Raft(envelope) => {
+                self.parts.publisher.received();
+                self.parts.node.handle_message(now, envelope);
+            }
+            Frame::Ask { id, question } if self.parts.node.is_leader() => {
+                self.parts.answers.for_peer(from, id, question);
+            }
+            Frame::Ask { id, .. } => {
+                self.parts.transport.send(from, &Frame::Answer { id, answer: Answer::NotLeader });
+            }
+            Frame::Answer { id, answer } => {
+                let answer = match answer {
+                    Answer::Answered(answer) => Ok(answer),
+                    Answer::NotLeader => Err(AskError::NotLeader),
+                    Answer::Busy => Err(AskError::Busy),
+                    Answer::Unanswered => Err(AskError::Unanswered),
+                };
+                self.asks.answered(from, id, answer, &mut self.wakes);
+            }
+            Frame::Floor { index } => self.compaction.raise_floor(index),
+        }
+    }
+
+    fn propose(&mut self, now: Time, payload: Bytes, proposer: Proposer<R>) {
+        if !self.phase.admits() {
+            return proposer.refuse(ProposeError::Shutdown, &mut self.wakes);
+        }
+        let bytes = payload.len() as u64;
+        let node = &mut self.parts.node;
+        let refused = if node.is_leader() {
+            match node.propose(now, payload) {
+                Ok(id) => return self.proposals.place(id, proposer),
+                Err(error) => error,
+            }
+        } else if let Some(hint) = node.leader()
+            && !self.parts.transport.reaches(hint)
+        {
+            // Handed to the core it would be sent into the void, and its outcome would be unknown.
+            floe_raft::ProposeError::NotLeader { hint: Some(hint) }
+        } else {
+            let proposal = self.proposals.next_id();
+            match node.forward(now, proposal, payload) {
+                Ok(()) => return self.proposals.forward(proposal, bytes, proposer),
+                Err(error) => error,
+            }
+        };
+        proposer.refuse(self.explain(refused, bytes), &mut self.wakes);
+    }
+
+    /// The core's refusal in the words of this library.
+    fn explain(&self, error: floe_raft::ProposeError, bytes: u64) -> ProposeError {
+        match error {
+            floe_raft::ProposeError::NotLeader { hint } => ProposeError::NotLeader { hint },
+            floe_raft::ProposeError::Busy => ProposeError::Busy,
+            floe_raft::ProposeError::TooLarge => {
+                ProposeError::TooLarge { bytes, limit: self.parts.limits.command_bytes_max }
+            }
+            floe_raft::ProposeError::Unknown => {
+                ProposeError::Unknown(crate::error::UnknownCause::LeaderChanged)
+            }
+        }
+    }
+
+    /// One round of the protocol for all reads of this turn.
+    fn read(&mut self, now: Time, waiters: Vec<ReadWaiter>) {
+        let read = self.reads.next_id();
+        self.reads.wait(read, waiters);
+        let refused = match self.parts.node.read(now, read) {
+            Ok(()) => return,
+            Err(floe_raft::ReadError::NoLeader) => ReadError::NoLeader,
+            Err(floe_raft::ReadError::Busy) => ReadError::Busy,
+        };
+        self.reads.answer(read, Err(refused), &mut self.wakes);
+    }
+
+    fn transfer(&mut self, now: Time, to: NodeId, waiter: Completer<Result<(), TransferError>>) {
+        let refused = match self.parts.node.transfer_leadership(now, to) {
+            Ok(()) => {
+                let deadline = now.plus(self.parts.limits.election_timeout * 2);
+                return self.transfers.push((deadline, waiter));
+            }
+            Err(floe_raft::TransferError::NotLeader { hint }) => TransferError::NotLeader { hint },
+            Err(floe_raft::TransferError::BadTarget) => TransferError::BadTarget(to),
+            Err(floe_raft::TransferError::Busy) => TransferError::Busy,
+        };
+        waiter.complete(Err(refused), &mut self.wakes);
+    }
+
+    fn ask(&mut self, now: Time, question: Bytes, waiter: Completer<Result<Bytes, AskError>>) {
+        let node = &self.parts.node;
+        let refused = match node.leader() {
+            Some(leader) if leader == node.id() => return self.parts.answers.for_caller(question, waiter),
+            Some(_) if self.asks.is_full() => AskError::Busy,
+            Some(leader) if self.parts.transport.reaches(leader) => {
+                let id = self.asks.next_id();
+                if self.parts.transport.send(leader, &Frame::Ask { id, question }) {
+                    return self.asks.wait(id, leader, now.plus(ANSWER_TIMEOUT), waiter);
+                }
+                AskError::Busy
+            }
+            Some(_) | None => AskError::NoLeader,
+        };
+        waiter.complete(Err(refused), &mut self.wakes);
+    }
+
+    fn fetched(&mut self, now: Time, id: floe_raft::FetchId, fetched: Fetched) {
+        self.parts.node.handle_fetched(now, id, fetched);
+    }
+
+    fn applied(&mut self, now: Time, index: Index) {
+        while let Some(&(last, cost)) = self.applying.front()
+            && last <= index
+        {
+            self.applying.pop_front();
+            self.applying_bytes -= cost;
+        }
+        self.parts.node.handle_applied(now, index);
+    }
+}

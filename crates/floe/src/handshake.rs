@@ -1,0 +1,215 @@
+//! The first bytes on a connection between two members. Specified in `docs/design/peer-protocol.md`, "Handshake".
+
+use floe_raft::NodeId;
+
+/// The first bytes of both directions, in every version for ever.
+const MAGIC: [u8; 8] = *b"FLOEPEER";
+/// The protocol version that this code speaks.
+pub(crate) const VERSION: u16 = 1;
+
+/// What the side that dialled says first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Hello {
+    /// The version that will be spoken.
+    pub(crate) version: u16,
+    pub(crate) cluster: u64,
+    pub(crate) from: NodeId,
+    /// Whom the dialler believes to have reached.
+    pub(crate) to: NodeId,
+    /// Drawn at random at each start of the process, so that a restart is noticed.
+    pub(crate) incarnation: u64,
+}
+
+/// What the other side answers before it reads frames, or closes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Welcome {
+    pub(crate) version: u16,
+    pub(crate) verdict: Verdict,
+    pub(crate) cluster: u64,
+    pub(crate) member: NodeId,
+    pub(crate) incarnation: u64,
+    /// The length of a text for people that follows, in bytes: why the connection is refused, in the words of the
+    /// side that refuses, which may be newer than this one.
+    pub(crate) text_bytes: u16,
+}
+
+/// Whether the connection stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Accepted,
+    Refused(Refusal),
+}
+
+/// Why a connection is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error("it speaks another version of the protocol")]
+    Version,
+    #[error("it belongs to another cluster")]
+    Cluster,
+    #[error("it looks for another member")]
+    Target,
+    #[error("it has the id of this member")]
+    Myself,
+    #[error("too many connections stand already")]
+    Crowded,
+    #[error("it has a reason that this version does not know")]
+    Other,
+}
+
+/// What arrived is no handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it does not speak the peer protocol")]
+pub(crate) struct NotAPeer;
+
+impl Hello {
+    pub(crate) const BYTES: usize = 48;
+
+    pub(crate) fn encode(&self) -> [u8; Self::BYTES] {
+        let mut bytes = [0; Self::BYTES];
+        bytes[..8].copy_from_slice(&MAGIC);
+        bytes[8..10].copy_from_slice(&self.version.to_le_bytes());
+        // Bytes 10 and 11 are reserved and zero.
+        bytes[12..20].copy_from_slice(&self.cluster.to_le_bytes());
+        bytes[20..28].copy_from_slice(&self.from.0.to_le_bytes());
+        bytes[28..36].copy_from_slice(&self.to.0.to_le_bytes());
+        bytes[36..44].copy_from_slice(&self.incarnation.to_le_bytes());
+        seal(&mut bytes);
+        bytes
+    }
+
+    pub(crate) fn decode(bytes: &[u8; Self::BYTES]) -> Result<Self, NotAPeer> {
+        check(bytes)?;
+        Ok(Self {
+            version: u16::from_le_bytes([bytes[8], bytes[9]]),
+            cluster: number(bytes, 12),
+            from: NodeId(number(bytes, 20)),
+            to: NodeId(number(bytes, 28)),
+            incarnation: number(bytes, 36),
+        })
+    }
+
+    /// Whether this member may talk with the one that says this.
+    pub(crate) fn judge(&self, cluster: u64, member: NodeId) -> Verdict {
+        if self.version != VERSION {
+            Verdict::Refused(Refusal::Version)
+        } else if self.cluster != cluster {
+            Verdict::Refused(Refusal::Cluster)
+        } else if self.to != member {
+            Verdict::Refused(Refusal::Target)
+        } else if self.from == member || self.from.0 == 0 {
+            Verdict::Refused(Refusal::Myself)
+        } else {
+            Verdict::Accepted
+        }
+    }
+}
+
+impl Welcome {
+    pub(crate) const BYTES: usize = 44;
+
+    pub(crate) fn encode(&self) -> [u8; Self::BYTES] {
+        let mut bytes = [0; Self::BYTES];
+        bytes[..8].copy_from_slice(&MAGIC);
+        bytes[8..10].copy_from_slice(&self.version.to_le_bytes());
+        bytes[10..12].copy_from_slice(&self.verdict.code().to_le_bytes());
+        bytes[12..20].copy_from_slice(&self.cluster.to_le_bytes());
+        bytes[20..28].copy_from_slice(&self.member.0.to_le_bytes());
+        bytes[28..36].copy_from_slice(&self.incarnation.to_le_bytes());
+        bytes[36..38].copy_from_slice(&self.text_bytes.to_le_bytes());
+        // Bytes 38 and 39 are reserved and zero.
+        seal(&mut bytes);
+        bytes
+    }
+
+    pub(crate) fn decode(bytes: &[u8; Self::BYTES]) -> Result<Self, NotAPeer> {
+        check(bytes)?;
+        Ok(Self {
+            version: u16::from_le_bytes([bytes[8], bytes[9]]),
+            verdict: Verdict::from_code(u16::from_le_bytes([bytes[10], bytes[11]])),
+            cluster: number(bytes, 12),
+            member: NodeId(number(bytes, 20)),
+            incarnation: number(bytes, 28),
+            text_bytes: u16::from_le_bytes([bytes[36], bytes[37]]),
+        })
+    }
+}
+
+impl Verdict {
+    fn code(self) -> u16 {
+        match self {
+            Self::Accepted => 0,
+            Self::Refused(Refusal::Version) => 1,
+            Self::Refused(Refusal::Cluster) => 2,
+            Self::Refused(Refusal::Target) => 3,
+            Self::Refused(Refusal::Myself) => 4,
+            Self::Refused(Refusal::Crowded) => 5,
+            Self::Refused(Refusal::Other) => u16::MAX,
+        }
+    }
+
+    fn from_code(code: u16) -> Self {
+        match code {
+            0 => Self::Accepted,
+            1 => Self::Refused(Refusal::Version),
+            2 => Self::Refused(Refusal::Cluster),
+            3 => Self::Refused(Refusal::Target),
+            4 => Self::Refused(Refusal::Myself),
+            5 => Self::Refused(Refusal::Crowded),
+            _ => Self::Refused(Refusal::Other),
+        }
+    }
+}
+
+fn number(bytes: &[u8], at: usize) -> u64 {
+    let mut number = [0; 8];
+    number.copy_from_slice(&bytes[at..at + 8]);
+    u64::from_le_bytes(number)
+}
+
+/// Writes the checksum of everything before it into the last four bytes.
+fn seal(bytes: &mut [u8]) {
+    let (body, crc) = bytes.split_at_mut(bytes.len() - 4);
+    crc.copy_from_slice(&crc32c::crc32c(body).to_le_bytes());
+}
+
+fn check(bytes: &[u8]) -> Result<(), NotAPeer> {
+    let (body, crc) = bytes.split_at(bytes.len() - 4);
+    if body[..8] == MAGIC && crc == crc32c::crc32c(body).to_le_bytes() { Ok(()) } else { Err(NotAPeer) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HELLO: Hello =
+        Hello { version: VERSION, cluster: 5, from: NodeId(1), to: NodeId(2), incarnation: u64::MAX - 1 };
+
+    #[test]
+    fn hello_and_welcome_survive_the_wire_and_every_flipped_bit_is_noticed() {
+        let bytes = HELLO.encode();
+        assert_eq!(Hello::decode(&bytes), Ok(HELLO));
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes;
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(Hello::decode(&flipped), Err(NotAPeer), "bit {bit}");
+        }
+        for code in (0..=5).chain([u16::MAX]) {
+            let verdict = Verdict::from_code(code);
+            assert_eq!(verdict.code(), code);
+            let welcome =
+                Welcome { version: 1, verdict, cluster: 5, member: NodeId(2), incarnation: 7, text_bytes: 9 };
+            assert_eq!(Welcome::decode(&welcome.encode()), Ok(welcome));
+        }
+    }
+
+    #[test]
+    fn strangers_are_told_apart() {
+        let judge = |hello: Hello| hello.judge(5, NodeId(2));
+        assert_eq!(judge(HELLO), Verdict::Accepted);
+        assert_eq!(judge(Hello { version: 2, ..HELLO }), Verdict::Refused(Refusal::Version));
+        assert_eq!(judge(Hello { cluster: 6, ..HELLO }), Verdict::Refused(Refusal::Cluster));
+        assert_eq!(judge(Hello { to: NodeId(3), ..HELLO }), Verdict::Refused(Refusal::Target));
+        assert_eq!(judge(Hello { from: NodeId(2), ..HELLO }), Verdict::Refused(Refusal::Myself));
+    }
+}

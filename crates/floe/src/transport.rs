@@ -1,4 +1,0 @@
-//! The sockets between the members.
-
-/// A connection that stands.
-pub(crate) struct Connected {}

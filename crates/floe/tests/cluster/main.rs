@@ -1,0 +1,9 @@
+//! Nodes as a whole, through the public interface.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, unreachable_pub)]
+
+mod failure;
+mod network;
+mod replication;
+mod restart;
+mod support;

@@ -1,0 +1,222 @@
+//! Clusters of real nodes in this process: real threads, sockets on loopback, files in temporary directories.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use floe::{
+    Applied, Batch, Builder, Handle, LogId, NodeConfig, NodeId, ProposeError, StateMachine, StateMachineError,
+};
+
+/// No condition of these tests takes this long unless something is broken.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const CLUSTER: u64 = 0xF10E;
+
+/// A state machine that remembers every command; others look at it through the [`Book`].
+pub(crate) struct Recorder {
+    book: Book,
+    applied: LogId,
+    /// Where the state is kept at a checkpoint; without one it lives in memory alone.
+    file: Option<PathBuf>,
+}
+
+/// The commands that one member has applied, in order.
+pub(crate) type Book = Arc<Mutex<Vec<(LogId, Bytes)>>>;
+
+impl Recorder {
+    pub(crate) fn in_memory() -> (Self, Book) {
+        let book = Book::default();
+        (Self { book: Arc::clone(&book), applied: LogId::ZERO, file: None }, book)
+    }
+
+    /// Keeps only *how much* was applied, and counts on; a restarted one starts its book empty.
+    pub(crate) fn durable(file: PathBuf) -> (Self, Book) {
+        let (mut recorder, book) = Self::in_memory();
+        if let Ok(bytes) = std::fs::read(&file) {
+            let number = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
+            recorder.applied = LogId::new(floe::Term(number(0)), floe::Index(number(8)));
+        }
+        recorder.file = Some(file);
+        (recorder, book)
+    }
+}
+
+impl StateMachine for Recorder {
+    /// How many commands were applied before.
+    type Reply = usize;
+
+    fn applied(&self) -> LogId {
+        self.applied
+    }
+
+    fn apply(&mut self, batch: &Batch) -> Result<Vec<usize>, StateMachineError> {
+        let mut book = self.book.lock().expect("not poisoned");
+        let mut replies = Vec::new();
+        for command in &batch.commands {
+            if command.payload.as_ref() == b"break" {
+                return Err(StateMachineError::new("asked to break"));
+            }
+            assert_ne!(command.payload.as_ref(), b"panic", "asked to panic");
+            replies.push(book.len());
+            book.push((command.id, command.payload.clone()));
+        }
+        self.applied = batch.last;
+        Ok(replies)
+    }
+
+    fn checkpoint(&mut self) -> Result<LogId, StateMachineError> {
+        let Some(file) = &self.file else { return Ok(LogId::ZERO) };
+        let mut bytes = self.applied.term.0.to_le_bytes().to_vec();
+        bytes.extend(self.applied.index.0.to_le_bytes());
+        std::fs::write(file, bytes).map_err(|error| StateMachineError(error.into()))?;
+        Ok(self.applied)
+    }
+}
+
+/// One member: running or not.
+pub(crate) struct Member {
+    pub(crate) id: NodeId,
+    pub(crate) address: SocketAddr,
+    pub(crate) config: NodeConfig,
+    pub(crate) handle: Option<Handle<usize>>,
+    pub(crate) book: Book,
+    durable: bool,
+}
+
+/// A cluster whose members can be stopped and started.
+pub(crate) struct Cluster {
+    pub(crate) members: Vec<Member>,
+    /// Removed when the test ends.
+    pub(crate) dir: tempfile::TempDir,
+}
+
+impl Cluster {
+    pub(crate) fn start(count: u64) -> Self {
+        Self::configured(count, false, |_| {})
+    }
+
+    pub(crate) fn configured(count: u64, durable: bool, adjust: impl Fn(&mut NodeConfig)) -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let listeners: Vec<_> =
+            (0..count).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
+        let addresses: Vec<_> =
+            listeners.iter().map(|listener| listener.local_addr().expect("an address")).collect();
+        let mut members = Vec::new();
+        for (id, listener) in (1..=count).zip(listeners) {
+            let mut config = NodeConfig::new(NodeId(id), CLUSTER, dir.path().join(id.to_string()));
+            config.members = (1..=count).map(NodeId).zip(addresses.iter().map(ToString::to_string)).collect();
+            config.segment_bytes = 1 << 20;
+            adjust(&mut config);
+            let address = addresses[id as usize - 1];
+            let mut member =
+                Member { id: NodeId(id), address, config, handle: None, book: Book::default(), durable };
+            member.start_on(listener);
+            members.push(member);
+        }
+        Self { members, dir }
+    }
+
+    pub(crate) fn running(&self) -> impl Iterator<Item = &Member> {
+        self.members.iter().filter(|member| member.handle.is_some())
+    }
+
+    /// Waits until every running member follows the same leader, and returns its position.
+    pub(crate) async fn leader(&self) -> usize {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let leaders: Vec<_> = self.running().map(|member| member.handle().leader()).collect();
+            let terms: Vec<_> = self.running().map(|member| member.handle().term()).collect();
+            if let Some(Some(leader)) = leaders.first()
+                && leaders.iter().all(|other| other == &leaders[0])
+                && terms.iter().all(|other| other == &terms[0])
+                && let Some(position) = self.members.iter().position(|member| member.id == *leader)
+                && self.members[position].handle.is_some()
+            {
+                return position;
+            }
+            assert!(Instant::now() < deadline, "no leader: {leaders:?} in {terms:?}");
+            pause().await;
+        }
+    }
+
+    /// Waits until every running member has applied `count` commands, and checks that they are the same ones.
+    pub(crate) async fn agreed(&self, count: usize) -> Vec<(LogId, Bytes)> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let books: Vec<_> =
+                self.running().map(|member| member.book.lock().expect("not poisoned").clone()).collect();
+            if books.iter().all(|book| book.len() == count) {
+                for book in &books {
+                    assert!(*book == books[0], "members applied different commands");
+                }
+                return books[0].clone();
+            }
+            let counts: Vec<_> = books.iter().map(Vec::len).collect();
+            assert!(Instant::now() < deadline, "{counts:?} commands are applied, not {count}");
+            pause().await;
+        }
+    }
+
+    /// Stops everybody properly.
+    pub(crate) async fn shutdown(&mut self) {
+        for member in &mut self.members {
+            if let Some(handle) = member.handle.take() {
+                handle.shutdown().await;
+            }
+        }
+    }
+}
+
+impl Member {
+    pub(crate) fn handle(&self) -> &Handle<usize> {
+        self.handle.as_ref().expect("it runs")
+    }
+
+    /// Starts a stopped member on its old address.
+    pub(crate) fn restart(&mut self) {
+        let listener = TcpListener::bind(self.address).expect("its own port");
+        self.start_on(listener);
+    }
+
+    fn start_on(&mut self, listener: TcpListener) {
+        let (recorder, book) = if self.durable {
+            Recorder::durable(self.config.data_dir.with_extension("state"))
+        } else {
+            Recorder::in_memory()
+        };
+        let id = self.id;
+        let builder =
+            Builder::new(self.config.clone()).listener(listener).answer(move |question| async move {
+                let mut answer = format!("{id} answers ").into_bytes();
+                answer.extend_from_slice(&question);
+                answer.into()
+            });
+        self.book = book;
+        self.handle = Some(builder.start_blocking(recorder).expect("it starts"));
+    }
+
+    /// Stops the member without a handover, as if it had died (but with its files written).
+    pub(crate) async fn stop_abruptly(&mut self) {
+        let stopped = self.handle().stopped();
+        self.handle = None;
+        stopped.await;
+    }
+}
+
+/// Proposes until it is applied; what certainly did not happen is tried again.
+pub(crate) async fn propose(handle: &Handle<usize>, payload: Bytes) -> Result<Applied<usize>, ProposeError> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match handle.propose(payload.clone()).await {
+            Err(error) if error.nothing_happened() && Instant::now() < deadline => pause().await,
+            outcome => return outcome,
+        }
+    }
+}
+
+/// Between two looks at a condition.
+pub(crate) async fn pause() {
+    tokio::time::sleep(Duration::from_millis(2)).await;
+}
