@@ -105,7 +105,8 @@ fn check_role(node: &Node) -> Option<&'static str> {
             if node.log.hard_state_write().is_some() {
                 return Some("a leader's term is not durable");
             }
-            if leader.first > last || node.log.term_at(leader.first) != Some(node.hard_state.term) {
+            // The last entry, since the first one may be compacted.
+            if leader.first > last || node.log.last().term != node.hard_state.term {
                 return Some("a leader has no entry of its own term");
             }
             let progress = || leader.progress.values();

@@ -283,6 +283,21 @@ impl Node {
         self.log.durable()
     }
 
+    /// The last entry in the log, durable or about to be.
+    pub fn last(&self) -> LogId {
+        self.log.last()
+    }
+
+    /// The last entry that is on this node's own disk with all before it.
+    pub fn durable(&self) -> Index {
+        self.log.durable()
+    }
+
+    /// The last entry reported applied.
+    pub fn applied(&self) -> Index {
+        self.apply.applied()
+    }
+
     /// The membership in force.
     pub fn membership(&self) -> &Membership {
         self.members.current()
