@@ -108,7 +108,7 @@ async fn revoke(engine: &Arc<Engine>, leases: Vec<i64>) {
                 Ok(_) => tracing::debug!(lease = format_args!("{id:x}"), "a lease is over"),
                 // It was revoked meanwhile, or is named again by the lessor.
                 Err(status) => {
-                    tracing::debug!(lease = format_args!("{id:x}"), "not revoked: {}", status.message())
+                    tracing::debug!(lease = format_args!("{id:x}"), "not revoked: {}", status.message());
                 }
             }
         });

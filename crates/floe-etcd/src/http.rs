@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
+use axum::{Json, Router};
 use floe_mvcc::{KeyRange, Range};
 use serde_json::json;
 
@@ -45,16 +45,21 @@ fn only_get() -> Response {
     (allow, text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n".into())).into_response()
 }
 
+/// In the order in which etcd writes them.
+#[derive(serde::Serialize)]
+struct Versions {
+    etcdserver: &'static str,
+    etcdcluster: &'static str,
+    storage: &'static str,
+}
+
 async fn version(method: Method) -> Response {
     if method != Method::GET {
         return only_get();
     }
-    let versions = json!({
-        "etcdserver": version::SERVER,
-        "etcdcluster": version::CLUSTER,
-        "storage": version::STORAGE,
-    });
-    ([(header::CONTENT_TYPE, "application/json")], versions.to_string()).into_response()
+    let versions =
+        Versions { etcdserver: version::SERVER, etcdcluster: version::CLUSTER, storage: version::STORAGE };
+    Json(versions).into_response()
 }
 
 async fn health(State(engine): State<Arc<Engine>>, method: Method, parameters: Parameters) -> Response {

@@ -69,7 +69,7 @@ pub struct Server {
     stop: watch::Sender<bool>,
     ready: watch::Receiver<bool>,
     workers: Mutex<Workers>,
-    background: Vec<JoinHandle<()>>,
+    background: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Server {
@@ -106,10 +106,10 @@ impl Server {
         let workers = Workers::start(&engine.config, listeners, &front, &engine.stopping);
         let workers = Mutex::new(workers.map_err(StartError::Threads)?);
         let (publish, ready) = watch::channel(false);
-        let background = vec![
+        let background = Mutex::new(vec![
             tokio::spawn(background::publish(Arc::clone(&engine), info, publish)),
             tokio::spawn(background::expire_leases(Arc::clone(&engine))),
-        ];
+        ]);
         Ok(Self { engine, client_urls, stop, ready, workers, background })
     }
 
@@ -147,8 +147,10 @@ impl Server {
     pub async fn shutdown(&self) {
         self.stop.send_replace(true);
         self.workers.lock().await.stopped().await;
-        for task in &self.background {
+        for task in self.background.lock().await.drain(..) {
             task.abort();
+            // Ends with the news of its abortion; what matters is that it holds the store no more.
+            let _ = task.await;
         }
         self.engine.handle.shutdown().await;
     }

@@ -138,7 +138,8 @@ impl Watches {
         match request.request_union {
             Some(RequestUnion::CreateRequest(request)) => self.create(request),
             Some(RequestUnion::CancelRequest(request)) => self.cancel(request.watch_id),
-            Some(RequestUnion::ProgressRequest(_)) => self.progress_wanted = true,
+            // Of no watcher there is nothing to tell, also when one is created before the answer.
+            Some(RequestUnion::ProgressRequest(_)) => self.progress_wanted = !self.watchers.is_empty(),
             // A kind of request that this version does not know is no reason to end the others' watch.
             None => {}
         }

@@ -1,0 +1,192 @@
+//! Members in this process, and clients of them.
+
+use std::future::Future;
+use std::net::TcpListener;
+use std::time::Duration;
+
+use floe_etcd::proto::etcdserverpb::cluster_client::ClusterClient;
+use floe_etcd::proto::etcdserverpb::kv_client::KvClient;
+use floe_etcd::proto::etcdserverpb::lease_client::LeaseClient;
+use floe_etcd::proto::etcdserverpb::maintenance_client::MaintenanceClient;
+use floe_etcd::proto::etcdserverpb::watch_client::WatchClient;
+use floe_etcd::proto::etcdserverpb::{
+    DeleteRangeRequest, DeleteRangeResponse, PutRequest, PutResponse, RangeRequest, RangeResponse,
+};
+use floe_etcd::{Config, Server, Url};
+use tempfile::TempDir;
+use tokio::time::timeout;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Response, Status};
+
+/// Longer than anything here takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running member.
+pub(crate) struct Member {
+    pub(crate) server: Server,
+    pub(crate) channel: Channel,
+    config: Config,
+    dir: TempDir,
+}
+
+/// `http://127.0.0.1` at a port.
+pub(crate) fn local(port: u16) -> Url {
+    format!("http://127.0.0.1:{port}").parse().unwrap()
+}
+
+/// A single member with settings of its own.
+pub(crate) async fn single_with(change: impl FnOnce(&mut Config)) -> Member {
+    let mut config = config("n1", &[("n1", 1)]);
+    config.listen_peer_urls = vec![local(0)];
+    change(&mut config);
+    let member = Member::start(config, TempDir::new().unwrap()).await;
+    member.ready().await;
+    member
+}
+
+/// A single member, ready.
+pub(crate) async fn single() -> Member {
+    single_with(|_| {}).await
+}
+
+/// Three members, ready.
+pub(crate) async fn three() -> Vec<Member> {
+    // The ports are free when they are looked for; each test looks for its own.
+    let ports: Vec<TcpListener> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    let peers: Vec<(&str, u16)> = ["n1", "n2", "n3"]
+        .into_iter()
+        .zip(&ports)
+        .map(|(name, port)| (name, port.local_addr().unwrap().port()))
+        .collect();
+    drop(ports);
+    let mut members = Vec::new();
+    for (name, port) in &peers {
+        let mut config = config(name, &peers);
+        config.listen_peer_urls = vec![local(*port)];
+        members.push(Member::start(config, TempDir::new().unwrap()).await);
+    }
+    for member in &members {
+        member.ready().await;
+    }
+    members
+}
+
+fn config(name: &str, peers: &[(&str, u16)]) -> Config {
+    let own = peers.iter().find(|(peer, _)| *peer == name).unwrap().1;
+    Config {
+        name: name.into(),
+        listen_client_urls: vec![local(0)],
+        advertise_client_urls: vec![local(0)],
+        initial_advertise_peer_urls: vec![local(own)],
+        initial_cluster: peers.iter().map(|(name, port)| ((*name).into(), vec![local(*port)])).collect(),
+        client_threads: 2,
+        ..Config::default()
+    }
+}
+
+impl Member {
+    async fn start(mut config: Config, dir: TempDir) -> Self {
+        config.data_dir = dir.path().to_owned();
+        let server = Server::start(config.clone()).await.unwrap();
+        let url = server.client_urls()[0].to_string();
+        let channel = Endpoint::from_shared(url).unwrap().connect().await.unwrap();
+        Self { server, channel, config, dir }
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub(crate) async fn ready(&self) {
+        soon(self.server.wait_ready()).await;
+    }
+
+    /// Stops the member and starts it again on its data.
+    pub(crate) async fn restart(self) -> Self {
+        let Self { server, config, dir, .. } = self;
+        soon(server.shutdown()).await;
+        drop(server);
+        Self::start(config, dir).await
+    }
+
+    pub(crate) fn kv(&self) -> KvClient<Channel> {
+        KvClient::new(self.channel.clone()).max_decoding_message_size(usize::MAX)
+    }
+
+    pub(crate) fn watch(&self) -> WatchClient<Channel> {
+        WatchClient::new(self.channel.clone()).max_decoding_message_size(usize::MAX)
+    }
+
+    pub(crate) fn lease(&self) -> LeaseClient<Channel> {
+        LeaseClient::new(self.channel.clone())
+    }
+
+    pub(crate) fn cluster(&self) -> ClusterClient<Channel> {
+        ClusterClient::new(self.channel.clone())
+    }
+
+    pub(crate) fn maintenance(&self) -> MaintenanceClient<Channel> {
+        MaintenanceClient::new(self.channel.clone())
+    }
+
+    pub(crate) async fn put(&self, key: &str, value: &str) -> PutResponse {
+        self.kv().put(put(key, value)).await.unwrap().into_inner()
+    }
+
+    pub(crate) async fn get(&self, key: &str) -> RangeResponse {
+        self.kv().range(get(key)).await.unwrap().into_inner()
+    }
+
+    pub(crate) async fn delete(&self, key: &str, end: &str) -> DeleteRangeResponse {
+        self.kv().delete_range(delete(key, end)).await.unwrap().into_inner()
+    }
+}
+
+pub(crate) fn bytes(text: &str) -> bytes::Bytes {
+    bytes::Bytes::copy_from_slice(text.as_bytes())
+}
+
+pub(crate) fn put(key: &str, value: &str) -> PutRequest {
+    PutRequest { key: bytes(key), value: bytes(value), ..Default::default() }
+}
+
+pub(crate) fn get(key: &str) -> RangeRequest {
+    RangeRequest { key: bytes(key), ..Default::default() }
+}
+
+/// All keys that begin with `prefix`, which must not end with the highest byte.
+pub(crate) fn prefix(prefix: &str) -> RangeRequest {
+    let mut end = prefix.as_bytes().to_vec();
+    *end.last_mut().unwrap() += 1;
+    RangeRequest { key: bytes(prefix), range_end: end.into(), ..Default::default() }
+}
+
+pub(crate) fn delete(key: &str, end: &str) -> DeleteRangeRequest {
+    DeleteRangeRequest { key: bytes(key), range_end: bytes(end), ..Default::default() }
+}
+
+pub(crate) fn keys(response: &RangeResponse) -> Vec<String> {
+    response.kvs.iter().map(|kv| String::from_utf8_lossy(&kv.key).into_owned()).collect()
+}
+
+/// Asserts that a call failed with a code and a text, to the byte.
+#[track_caller]
+pub(crate) fn fails<T: std::fmt::Debug>(result: Result<Response<T>, Status>, code: Code, message: &str) {
+    let status = result.expect_err("the call must fail");
+    assert_eq!((status.code(), status.message()), (code, message));
+}
+
+/// The future's value, or a failed test instead of a hanging one.
+pub(crate) async fn soon<F: Future>(future: F) -> F::Output {
+    timeout(PATIENCE, future).await.expect("this must not take so long")
+}
+
+/// Repeats a question until the answer is yes.
+pub(crate) async fn until<F: Future<Output = bool>>(mut holds: impl FnMut() -> F) {
+    soon(async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+}

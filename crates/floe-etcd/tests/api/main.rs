@@ -1,0 +1,11 @@
+//! A real server on real sockets, driven by the generated client: what etcd's clients rely on, line by line.
+#![allow(clippy::unwrap_used)]
+
+mod cluster;
+mod harness;
+mod http;
+mod kv;
+mod lease;
+mod maintenance;
+mod txn;
+mod watch;
