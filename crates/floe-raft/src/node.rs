@@ -268,21 +268,6 @@ impl Node {
         self.commit
     }
 
-    /// The last entry that is reported applied.
-    pub fn applied(&self) -> Index {
-        self.apply.applied()
-    }
-
-    /// The last entry, durable or about to be.
-    pub fn last(&self) -> LogId {
-        self.log.last()
-    }
-
-    /// The last entry on this node's own disk.
-    pub fn durable(&self) -> Index {
-        self.log.durable()
-    }
-
     /// The last entry in the log, durable or about to be.
     pub fn last(&self) -> LogId {
         self.log.last()
