@@ -1,0 +1,220 @@
+//! Running seeds: one, or a range of them.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::check::{Checked, Invariant, Violation, broken};
+use crate::clock::{Moment, SECOND};
+use crate::mutant::HostMutant;
+use crate::plan::{Feature, Plan, Restrictions};
+use crate::trace::{Sink, Trace, TraceHash};
+use crate::world::World;
+
+/// How seeds are run.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// What is taken away from each seed.
+    pub restrictions: Restrictions,
+    /// A rule that every host breaks.
+    pub mutant: Option<HostMutant>,
+}
+
+/// What became of a seed.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The seed.
+    pub seed: u64,
+    /// The restrictions that it ran under.
+    pub restrictions: Restrictions,
+    /// The mutant that it ran with.
+    pub mutant: Option<HostMutant>,
+    /// The rule that was broken, if one was.
+    pub violation: Option<Violation>,
+    /// The hash of all that happened.
+    pub hash: TraceHash,
+    /// What the run did.
+    pub statistics: Statistics,
+}
+
+/// What a run did, in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Simulated time, in nanoseconds.
+    pub simulated: u64,
+    /// Events handled.
+    pub events: u64,
+    /// Events written into the trace.
+    pub traced: u64,
+    /// Entries committed.
+    pub committed: u64,
+    /// Operations that clients invoked.
+    pub invoked: u64,
+    /// Operations that were acknowledged.
+    pub acknowledged: u64,
+    /// The highest term with a leader.
+    pub term: u64,
+}
+
+impl Outcome {
+    /// The command that repeats it.
+    pub fn command(&self) -> String {
+        let Self { seed, restrictions, mutant, .. } = self;
+        let mut command = format!("floe sim --seed {seed}");
+        if let Some(voters) = restrictions.voters {
+            command += &format!(" --voters {voters}");
+        }
+        if let Some(clients) = restrictions.clients {
+            command += &format!(" --clients {clients}");
+        }
+        if let Some(seconds) = restrictions.seconds {
+            command += &format!(" --seconds {seconds}");
+        }
+        if !restrictions.without.is_empty() {
+            let names: Vec<&str> = restrictions.without.iter().map(|feature| feature.name()).collect();
+            command += &format!(" --without {}", names.join(","));
+        }
+        if !restrictions.skip.is_empty() {
+            let numbers: Vec<String> = restrictions.skip.iter().map(u32::to_string).collect();
+            command += &format!(" --skip {}", numbers.join(","));
+        }
+        if let Some(mutant) = mutant {
+            command += &format!(" --mutant {}", mutant.name());
+        }
+        command
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seed, hash, statistics, .. } = self;
+        match &self.violation {
+            Some(violation) => write!(f, "seed {seed} breaks {violation}\n  replay: {}", self.command()),
+            None => write!(
+                f,
+                "seed {seed} holds: {} s, {} events, {} committed, {} of {} operations acknowledged, hash {hash}",
+                statistics.simulated / SECOND,
+                statistics.events,
+                statistics.committed,
+                statistics.acknowledged,
+                statistics.invoked,
+            ),
+        }
+    }
+}
+
+/// Runs one seed.
+pub fn run(seed: u64, options: &Options) -> Outcome {
+    run_with(seed, options, None)
+}
+
+/// Runs one seed and gives every line of its trace, without the newline, to `sink`.
+pub fn run_traced(seed: u64, options: &Options, sink: impl FnMut(&str) + 'static) -> Outcome {
+    run_with(seed, options, Some(Sink(Box::new(sink))))
+}
+
+fn run_with(seed: u64, options: &Options, sink: Option<Sink>) -> Outcome {
+    let mut restrictions = options.restrictions.clone();
+    if options.mutant.is_some() {
+        // A mutant's damage is done to the plain log.
+        restrictions.without.insert(Feature::RealLog);
+    }
+    let plan = Plan::draw(seed, &restrictions);
+    let mut world = World::new(plan, options.mutant, Trace::new(sink));
+    // A panic is a finding like any other, with a seed that repeats it.
+    let done = catch_unwind(AssertUnwindSafe(|| live(&mut world))).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("without a message");
+        let mut violation = broken(Invariant::NoPanic, text);
+        violation.at = world.now;
+        Err(violation)
+    });
+    let (invoked, acknowledged) = world.check.clients.counts();
+    Outcome {
+        seed,
+        restrictions: options.restrictions.clone(),
+        mutant: options.mutant,
+        violation: done.err().map(|violation| *violation),
+        hash: world.trace.hash(),
+        statistics: Statistics {
+            simulated: world.now.0,
+            events: world.handled(),
+            traced: world.trace.events(),
+            committed: world.check.commits.last().0,
+            invoked,
+            acknowledged,
+            term: world.check.elections.last().map_or(0, |(term, _)| term.0),
+        },
+    }
+}
+
+fn live(world: &mut World) -> Checked {
+    world.begin()?;
+    let end = world.plan.end;
+    world.run_until(end)?;
+    if world.plan.liveness {
+        // Twice the time in which commits must resume, so that they also go on.
+        let healed = Moment(end.0 + 8 * world.plan.election_timeout_max());
+        world.run_until(healed)?;
+    }
+    Ok(())
+}
+
+/// The sum of many runs.
+#[derive(Clone, Debug, Default)]
+pub struct Sweep {
+    /// Seeds run.
+    pub seeds: u64,
+    /// Those that broke a rule.
+    pub failures: Vec<Outcome>,
+    /// The sums of all runs; the term is the highest.
+    pub statistics: Statistics,
+}
+
+impl Sweep {
+    /// Adds one outcome.
+    pub fn add(&mut self, outcome: Outcome) {
+        self.seeds += 1;
+        let (sum, one) = (&mut self.statistics, &outcome.statistics);
+        sum.simulated += one.simulated;
+        sum.events += one.events;
+        sum.traced += one.traced;
+        sum.committed += one.committed;
+        sum.invoked += one.invoked;
+        sum.acknowledged += one.acknowledged;
+        sum.term = sum.term.max(one.term);
+        if outcome.violation.is_some() {
+            self.failures.push(outcome);
+        }
+    }
+
+    /// Adds the outcomes of another sweep.
+    pub fn merge(&mut self, other: Self) {
+        let Self { seeds, failures, statistics: one } = other;
+        self.seeds += seeds;
+        self.failures.extend(failures);
+        let sum = &mut self.statistics;
+        sum.simulated += one.simulated;
+        sum.events += one.events;
+        sum.traced += one.traced;
+        sum.committed += one.committed;
+        sum.invoked += one.invoked;
+        sum.acknowledged += one.acknowledged;
+        sum.term = sum.term.max(one.term);
+    }
+}
+
+/// Runs these seeds in order, as long as `goes_on` says so after each.
+pub fn sweep(
+    seeds: impl IntoIterator<Item = u64>,
+    options: &Options,
+    mut goes_on: impl FnMut(&Sweep) -> bool,
+) -> Sweep {
+    let mut sweep = Sweep::default();
+    for seed in seeds {
+        sweep.add(run(seed, options));
+        if !goes_on(&sweep) {
+            break;
+        }
+    }
+    sweep
+}

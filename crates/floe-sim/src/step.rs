@@ -1,0 +1,483 @@
+//! One turn of a host's driver: hand every waiting input to the core, perform what it asks for, set the timer.
+
+use floe_raft::{
+    Effect, Envelope, Index, LogId, Message, NodeId, ProposalId, ProposeError, ReadId, RoleKind,
+    SnapshotOutcome, Term, Time, Write,
+};
+
+use crate::check::{self, Checked, Checker, Invariant, Lineage, OperationKind, broken};
+use crate::clock::MS;
+use crate::host::{Input, Job, PendingRead, Received};
+use crate::machine::{Command, OpId};
+use crate::mutant::HostMutant;
+use crate::net::{Body, Packet};
+use crate::trace::{EventId, Happening};
+use crate::workload::Answer;
+use crate::world::{Event, World};
+
+impl World {
+    /// A process has something to tell its core: at once, or together with what else gathers.
+    pub(crate) fn input(&mut self, host: usize, input: Input) -> Checked {
+        let gather = self.plan.host.gather;
+        let at = self.at(host);
+        let machine = &mut self.hosts[host];
+        let paused = machine.is_paused();
+        let Some(life) = machine.life.as_mut() else { return Ok(()) };
+        life.inbox.push((self.cause, input));
+        if paused || life.waking {
+            return Ok(());
+        }
+        if gather == 0 {
+            return self.step_host(host);
+        }
+        life.waking = true;
+        self.queue.push(self.now.plus(gather), Event::Wake(at));
+        Ok(())
+    }
+
+    /// Hands over what waits, and performs what comes of it.
+    pub(crate) fn step_host(&mut self, host: usize) -> Checked {
+        let machine = &mut self.hosts[host];
+        if machine.is_paused() {
+            return Ok(());
+        }
+        let local = machine.clock.local(self.now);
+        let Some(life) = machine.life.as_mut() else { return Ok(()) };
+        life.waking = false;
+        let mut inbox = std::mem::take(&mut life.inbox);
+        for (cause, input) in inbox.drain(..) {
+            self.cause = cause;
+            self.feed(host, local, input)?;
+        }
+        // An input that came out of feeding waits for the next turn; keep the larger buffer.
+        if let Some(life) = self.hosts[host].life.as_mut()
+            && life.inbox.is_empty()
+        {
+            life.inbox = inbox;
+        }
+        while let Some(effect) = self.hosts[host].life.as_mut().and_then(|life| life.node.poll_effect()) {
+            self.perform(host, effect)?;
+            if self.dies_at_boundary(host)? {
+                return Ok(());
+            }
+        }
+        self.observe(host)?;
+        self.refuse_stale_snapshots(host);
+        self.start_writing(host)?;
+        self.arm(host);
+        Ok(())
+    }
+
+    /// Sets the timer's event, unless an earlier one is on its way, which will look again.
+    pub(crate) fn arm(&mut self, host: usize) {
+        let at = self.at(host);
+        let machine = &mut self.hosts[host];
+        let Some(life) = machine.life.as_mut() else { return };
+        let Some(deadline) = life.node.poll_timeout() else { return };
+        let due = machine.clock.moment_of(deadline).max(self.now);
+        if life.armed.is_none_or(|armed| armed > due) {
+            life.armed = Some(due);
+            self.queue.push(due, Event::Timer(at));
+        }
+    }
+
+    pub(crate) fn timer_due(&mut self, host: usize) -> Checked {
+        let machine = &mut self.hosts[host];
+        let paused = machine.is_paused();
+        let local = machine.clock.local(self.now);
+        let Some(life) = machine.life.as_mut() else { return Ok(()) };
+        if life.armed != Some(self.now) {
+            return Ok(());
+        }
+        life.armed = None;
+        if paused {
+            return Ok(());
+        }
+        if life.node.poll_timeout().is_none_or(|deadline| deadline > local) {
+            self.arm(host);
+            return Ok(());
+        }
+        let id = self.hosts[host].id;
+        self.cause = EventId(0);
+        self.cause = self.note(&Happening::Timer { node: id });
+        self.input(host, Input::Timeout)
+    }
+
+    fn feed(&mut self, host: usize, local: Time, input: Input) -> Checked {
+        let Some(life) = self.hosts[host].life.as_mut() else { return Ok(()) };
+        match input {
+            Input::Packet(packet) => self.feed_packet(host, local, packet),
+            Input::Timeout => life.node.handle_timeout(local),
+            Input::Persisted(write) => life.node.handle_persisted(local, write),
+            Input::Fetched(id, fetched) => life.node.handle_fetched(local, id, fetched),
+            Input::Applied(index) => life.node.handle_applied(local, index),
+            Input::Compacted(base) => {
+                life.log.compact(base);
+                life.node.handle_compacted(base);
+            }
+            Input::SnapshotSent(to, outcome) => life.node.handle_snapshot_sent(local, to, outcome),
+            Input::PeerGone(peer) => life.node.handle_peer_gone(local, peer),
+            Input::Operation(op) => return self.start_operation(host, local, op),
+            // A refused handover is no fault: the target may be gone, or a learner, or lead already.
+            Input::Transfer(to) => drop(life.node.transfer_leadership(local, to)),
+        }
+        Ok(())
+    }
+
+    fn feed_packet(&mut self, host: usize, local: Time, packet: Packet) {
+        let Some(life) = self.hosts[host].life.as_mut() else { return };
+        match packet.body {
+            Body::Raft(envelope) => life.node.handle_message(local, envelope),
+            Body::Snapshot { envelope, transfer, state } => {
+                let received = Received { state, from: packet.from, transfer };
+                life.received.insert(received.state.last, received);
+                life.node.handle_message(local, envelope);
+            }
+            Body::SnapshotDone { transfer, outcome } => {
+                if life.transfers.get(&packet.from) == Some(&transfer) {
+                    life.transfers.remove(&packet.from);
+                    life.node.handle_snapshot_sent(local, packet.from, outcome);
+                }
+            }
+        }
+    }
+
+    fn start_operation(&mut self, host: usize, local: Time, op: OpId) -> Checked {
+        let Some((key, kind)) = self.check.clients.operation(op).map(|known| (known.key, known.kind)) else {
+            return Ok(());
+        };
+        let padding = self.workload.padding();
+        let floor = self.check.commits.last();
+        let mutant = self.mutant;
+        let Some(life) = self.hosts[host].life.as_mut() else { return Ok(()) };
+        let expect = match kind {
+            OperationKind::Get if mutant == Some(HostMutant::ReadWithoutIndex) => {
+                let (at, value) = (life.machine.applied().index, life.machine.value(key));
+                return self.answer(op, Answer::Read { at, value });
+            }
+            OperationKind::Get => {
+                let read = ReadId(op.0);
+                return match life.node.read(local, read) {
+                    Ok(()) => {
+                        life.reads.insert(read, PendingRead { op, floor });
+                        Ok(())
+                    }
+                    Err(_) => self.answer(op, Answer::Refused),
+                };
+            }
+            OperationKind::Put => None,
+            OperationKind::Compare { expect } => Some(expect),
+        };
+        let payload = Command { op, key, expect }.encode(padding);
+        if life.node.is_leader() {
+            return match life.node.propose(local, payload) {
+                Ok(id) => self.appended(host, op, id),
+                Err(_) => self.answer(op, Answer::Refused),
+            };
+        }
+        let proposal = ProposalId(op.0);
+        match life.node.forward(local, proposal, payload) {
+            Ok(()) => {
+                life.forwarded.insert(proposal, op);
+                Ok(())
+            }
+            Err(_) => self.answer(op, Answer::Refused),
+        }
+    }
+
+    /// A client's command has a place in the leader's log; the answer waits until this host has applied it.
+    fn appended(&mut self, host: usize, op: OpId, id: LogId) -> Checked {
+        let mutant = self.mutant;
+        let Some(life) = self.hosts[host].life.as_mut() else { return Ok(()) };
+        if mutant == Some(HostMutant::AckBeforeCommit) {
+            let reply = crate::machine::Reply { previous: OpId(0), wrote: true };
+            return self.answer(op, Answer::Wrote { id, reply });
+        }
+        if id.index > life.machine.applied().index {
+            life.proposed.entry(id.index).or_default().push((id.term, op));
+            return Ok(());
+        }
+        match life.reply_at(id) {
+            Some((known, reply)) if known == op => self.answer(op, Answer::Wrote { id, reply }),
+            // Applied inside a snapshot, or too long ago; or something else is applied at its place.
+            Some(_) | None => self.answer(op, Answer::Unknown),
+        }
+    }
+
+    fn perform(&mut self, host: usize, effect: Effect) -> Checked {
+        let id = self.hosts[host].id;
+        match effect {
+            Effect::Persist(write) => self.persist(host, write),
+            Effect::Send(envelope) => self.say(host, envelope),
+            Effect::Fetch { id, first, last, max_bytes } => {
+                let late = self.disk_rng.exponential(self.plan.host.fetch_mean);
+                let (at, cause) = (self.at(host), self.cause);
+                let fetch = Event::Fetch { at, cause, id, first, last, max_bytes };
+                self.queue.push(self.now.plus(late), fetch);
+                Ok(())
+            }
+            Effect::SendSnapshot { to, term, at_least } => self.send_snapshot(host, to, term, at_least),
+            Effect::InstallSnapshot { last, membership: _ } => self.install_snapshot(host, last),
+            Effect::Apply(entries) => {
+                let Some(life) = self.hosts[host].life.as_mut() else { return Ok(()) };
+                life.jobs.push_back(Job::Apply(entries));
+                self.start_job(host);
+                Ok(())
+            }
+            Effect::ReadReady { read, index } => self.serve_read(host, read, index),
+            Effect::ReadAborted { read } => {
+                let pending = self.hosts[host].life.as_mut().and_then(|life| life.reads.remove(&read));
+                let Some(pending) = pending else {
+                    return Err(broken(
+                        Invariant::Answered,
+                        format!("n{id} aborts read {read}, which nobody waits for"),
+                    ));
+                };
+                self.answer(pending.op, Answer::Refused)
+            }
+            Effect::Forwarded { proposal, outcome } => {
+                let op = self.hosts[host].life.as_mut().and_then(|life| life.forwarded.remove(&proposal));
+                let Some(op) = op else {
+                    return Err(broken(
+                        Invariant::Answered,
+                        format!("n{id} answers proposal {proposal}, which nobody waits for"),
+                    ));
+                };
+                match outcome {
+                    Ok(id) => self.appended(host, op, id),
+                    Err(ProposeError::Unknown) => self.answer(op, Answer::Unknown),
+                    Err(ProposeError::NotLeader { .. } | ProposeError::Busy | ProposeError::TooLarge) => {
+                        self.answer(op, Answer::Refused)
+                    }
+                }
+            }
+            Effect::RoleChanged { role, term, leader } => {
+                self.note(&Happening::Role { node: id, role, term, leader });
+                if role == RoleKind::Leader { self.check.elections.leads(id, term) } else { Ok(()) }
+            }
+            Effect::MembershipChanged(membership) => {
+                let (voters, learners) = (membership.voters.len() as u64, membership.learners.len() as u64);
+                self.note(&Happening::Membership { node: id, voters, learners });
+                if let Some(life) = self.hosts[host].life.as_mut() {
+                    life.membership = membership;
+                }
+                Ok(())
+            }
+            Effect::Alarm(alarm) => {
+                let what = format!("{alarm:?}");
+                self.note(&Happening::Alarm { node: id, what: &what });
+                Err(broken(Invariant::NoFalseAlarm, format!("n{id} raises {what}")))
+            }
+        }
+    }
+
+    fn persist(&mut self, host: usize, write: Write) -> Checked {
+        let mutant = self.mutant;
+        let Self { hosts, check, trace, .. } = self;
+        let id = hosts[host].id;
+        trace.record(self.now, self.cause, &Happening::Writing { node: id, write: &write });
+        let Some(life) = hosts[host].life.as_mut() else { return Ok(()) };
+        if let Some(hard_state) = write.hard_state {
+            let before = life.log.hard_state;
+            check.elections.in_term(id, hard_state.term)?;
+            if before.term == hard_state.term && before.vote.is_some() && before.vote != hard_state.vote {
+                return Err(broken(
+                    Invariant::OneVote,
+                    format!(
+                        "n{id} changes its vote of term {} from {:?} to {:?}",
+                        before.term, before.vote, hard_state.vote
+                    ),
+                ));
+            }
+        }
+        if let Some(from) = write.truncate_from {
+            check.commits.truncates(id, from, &life.log)?;
+        }
+        let mut follows = write.restart_after.unwrap_or(life.log.last());
+        if let Some(from) = write.truncate_from {
+            follows = life.log.id_at(from.prev()).unwrap_or(follows);
+        }
+        for entry in &write.entries {
+            check.lineage.written(id, entry, follows)?;
+            if entry.kind == floe_raft::EntryKind::Membership {
+                let commit = life.node.commit();
+                let open = life.log.memberships().iter().filter(|known| known.id.index > commit).count();
+                Lineage::configuration(id, life.node.term(), entry, open)?;
+            }
+            follows = entry.id;
+        }
+        if let Err(reason) = life.log.write(&write) {
+            return Err(broken(
+                Invariant::LogIsWhole,
+                format!("n{id} writes what does not fit its log: {reason}"),
+            ));
+        }
+        let reported = write.id;
+        life.writes.push(write);
+        if mutant == Some(HostMutant::AckBeforeSync) {
+            let local = hosts[host].clock.local(self.now);
+            if let Some(life) = hosts[host].life.as_mut() {
+                life.node.handle_persisted(local, reported);
+            }
+        }
+        Ok(())
+    }
+
+    fn say(&mut self, host: usize, envelope: Envelope) -> Checked {
+        let Envelope { from, to, term, message } = &envelope;
+        let disk = self.hosts[host].storage.image();
+        match message {
+            Message::VoteReply { granted: true } => {
+                self.check.elections.votes(*from, *term, *to)?;
+                check::speaks_of_vote(*from, *term, *to, disk.hard_state)?;
+            }
+            Message::Vote { .. } => {
+                self.check.elections.votes(*from, *term, *from)?;
+                check::requests_vote(*from, *term, disk.hard_state)?;
+            }
+            Message::Append { .. } | Message::Heartbeat { .. } | Message::TimeoutNow { .. } => {
+                self.check.elections.leads(*from, *term)?;
+            }
+            Message::AppendOk { matched } => {
+                let leader = self.position(*to).and_then(|leader| self.hosts[leader].log_as_leader(*term));
+                check::acknowledges(*from, *term, *matched, disk, leader)?;
+            }
+            Message::PreVote { .. }
+            | Message::PreVoteReply { .. }
+            | Message::VoteReply { granted: false }
+            | Message::AppendReject { .. }
+            | Message::HeartbeatReply { .. }
+            | Message::Snapshot { .. }
+            | Message::ReadIndex { .. }
+            | Message::ReadIndexReply { .. }
+            | Message::Propose { .. }
+            | Message::ProposeReply { .. } => {}
+        }
+        let (from, to) = (*from, *to);
+        let cause = self.note(&Happening::Sent { envelope: &envelope });
+        self.send(Packet { from, to, cause, body: Body::Raft(envelope) }, 0);
+        Ok(())
+    }
+
+    fn send_snapshot(&mut self, host: usize, to: NodeId, term: Term, at_least: Index) -> Checked {
+        let id = self.hosts[host].id;
+        self.check.elections.leads(id, term)?;
+        let Some(life) = self.hosts[host].life.as_mut() else { return Ok(()) };
+        let machine = life.machine.clone();
+        let last = machine.applied();
+        if last.index < at_least {
+            return self.input(host, Input::SnapshotSent(to, SnapshotOutcome::Failed));
+        }
+        self.transfers.0 += 1;
+        let transfer = self.transfers;
+        life.transfers.insert(to, transfer);
+        let membership = life.applied_membership.clone();
+        let message = Message::Snapshot { last, membership: membership.clone() };
+        let envelope = Envelope { from: id, to, term, message };
+        let state = std::rc::Rc::new(crate::net::SnapshotState { last, membership, machine });
+        let cause = self.note(&Happening::SnapshotSent { from: id, to, last });
+        let mean = self.plan.host.snapshot_mean;
+        let takes = self.disk_rng.exponential(mean);
+        self.send(Packet { from: id, to, cause, body: Body::Snapshot { envelope, transfer, state } }, takes);
+        let at = self.at(host);
+        let patience = mean * 10 + self.plan.election_timeout_max();
+        self.queue.push(self.now.plus(patience), Event::TransferTimeout { at, to, transfer });
+        Ok(())
+    }
+
+    pub(crate) fn transfer_timed_out(
+        &mut self,
+        host: usize,
+        to: NodeId,
+        transfer: crate::net::TransferId,
+    ) -> Checked {
+        let Some(life) = self.hosts[host].life.as_mut() else { return Ok(()) };
+        if life.transfers.get(&to) != Some(&transfer) {
+            return Ok(());
+        }
+        life.transfers.remove(&to);
+        let node = life.node.id();
+        self.cause = EventId(0);
+        self.cause = self.note(&Happening::SnapshotDone { node, to, installed: false });
+        self.input(host, Input::SnapshotSent(to, SnapshotOutcome::Failed))
+    }
+
+    fn install_snapshot(&mut self, host: usize, last: LogId) -> Checked {
+        let old = self.mutant == Some(HostMutant::OldSnapshot);
+        let Some(life) = self.hosts[host].life.as_mut() else { return Ok(()) };
+        let Some(mut received) = life.received.remove(&last) else {
+            return Err(broken(
+                Invariant::Answered,
+                format!("n{} wants to install a snapshot of {last}, which did not arrive", life.node.id()),
+            ));
+        };
+        if old && let Some((_, first)) = life.received.first_key_value() {
+            received.state = std::rc::Rc::clone(&first.state);
+        }
+        life.jobs.push_back(Job::Install(received));
+        self.start_job(host);
+        Ok(())
+    }
+
+    /// Snapshots that the core was told of and did not want are given back.
+    fn refuse_stale_snapshots(&mut self, host: usize) {
+        if self.mutant == Some(HostMutant::OldSnapshot) {
+            return;
+        }
+        let Some(life) = self.hosts[host].life.as_mut() else { return };
+        if life.received.is_empty() {
+            return;
+        }
+        for (_, received) in std::mem::take(&mut life.received) {
+            self.report_snapshot(host, &received, SnapshotOutcome::Failed);
+        }
+    }
+
+    /// Tells the sender of a snapshot what became of it.
+    pub(crate) fn report_snapshot(&mut self, host: usize, received: &Received, outcome: SnapshotOutcome) {
+        let body = Body::SnapshotDone { transfer: received.transfer, outcome };
+        let packet = Packet { from: self.hosts[host].id, to: received.from, cause: self.cause, body };
+        self.send(packet, 0);
+    }
+
+    fn serve_read(&mut self, host: usize, read: ReadId, index: Index) -> Checked {
+        let mutant = self.mutant;
+        let machine = &mut self.hosts[host];
+        let id = machine.id;
+        let Some(life) = machine.life.as_mut() else { return Ok(()) };
+        let Some(pending) = life.reads.remove(&read) else {
+            return Err(broken(
+                Invariant::Answered,
+                format!("n{id} answers read {read}, which nobody waits for"),
+            ));
+        };
+        Checker::confirmed(id, pending.floor, index)?;
+        let applied = life.machine.applied().index;
+        if applied < index {
+            return Err(broken(
+                Invariant::ReadIsFresh,
+                format!("n{id} may read at {index}, but has applied only {applied}"),
+            ));
+        }
+        let source = match mutant {
+            Some(HostMutant::ReadCheckpoint) => &machine.storage.checkpoint().machine,
+            _ => &life.machine,
+        };
+        let key = self.check.clients.operation(pending.op).map(|known| known.key).unwrap_or_default();
+        let (at, value) = (source.applied().index, source.value(key));
+        self.answer(pending.op, Answer::Read { at, value })
+    }
+
+    /// Whether the process dies here, between two effects.
+    fn dies_at_boundary(&mut self, host: usize) -> Result<bool, Box<check::Violation>> {
+        let machine = &mut self.hosts[host];
+        let Some((left, down)) = machine.crash_after else { return Ok(false) };
+        if left > 1 {
+            machine.crash_after = Some((left - 1, down));
+            return Ok(false);
+        }
+        machine.crash_after = None;
+        self.crash(host, down.max(MS))?;
+        Ok(true)
+    }
+}

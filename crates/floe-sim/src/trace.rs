@@ -1,0 +1,478 @@
+//! What happened in a world, event by event: as a hash that tells two histories apart, and as lines of JSON for
+//! people and viewers (`docs/design/trace.md` is the format).
+//!
+//! Every event is described once, by its `describe`; the hash and the JSON are two readers of that description.
+
+use std::fmt::Write as _;
+
+use floe_raft::{Entry, Envelope, HardState, Index, LogId, Message, NodeId, RoleKind, Term, Write};
+
+use crate::check::Violation;
+use crate::clock::Moment;
+use crate::machine::{Key, OpId};
+
+/// The version of the format that [`Trace`] writes.
+pub const TRACE_VERSION: u64 = 1;
+
+/// Names an event of a trace. They are counted from one; zero is "nothing caused it".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct EventId(pub(crate) u64);
+
+/// A hash over all events of a world: same seed, same hash, on every machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TraceHash(pub [u64; 2]);
+
+impl std::fmt::Display for TraceHash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:016x}{:016x}", self.0[0], self.0[1])
+    }
+}
+
+/// One thing that happened.
+#[derive(Debug)]
+pub(crate) enum Happening<'a> {
+    World { seed: u64, voters: u64, learners: u64, heartbeat: u64, election: u64, features: &'a str },
+    Started { node: NodeId, hard_state: HardState, base: LogId, last: LogId, applied: LogId },
+    Role { node: NodeId, role: RoleKind, term: Term, leader: Option<NodeId> },
+    Commit { node: NodeId, index: Index },
+    Timer { node: NodeId },
+    Sent { envelope: &'a Envelope },
+    Arrived { from: NodeId, to: NodeId },
+    Lost { from: NodeId, to: NodeId, why: &'static str },
+    Writing { node: NodeId, write: &'a Write },
+    Written { node: NodeId, last: LogId },
+    WriteFailed { node: NodeId },
+    Fetched { node: NodeId, first: Index, count: u64, outcome: &'static str },
+    Applied { node: NodeId, last: LogId, hash: u64 },
+    Checkpoint { node: NodeId, last: LogId },
+    Compacted { node: NodeId, base: LogId },
+    SnapshotSent { from: NodeId, to: NodeId, last: LogId },
+    SnapshotInstalled { node: NodeId, last: LogId },
+    SnapshotDone { node: NodeId, to: NodeId, installed: bool },
+    Membership { node: NodeId, voters: u64, learners: u64 },
+    PeerGone { node: NodeId, peer: NodeId },
+    Alarm { node: NodeId, what: &'a str },
+    Intervention { number: u32, what: &'static str, node: NodeId },
+    Mended { what: &'static str },
+    Crashed { node: NodeId },
+    Resumed { node: NodeId },
+    Liveness { core: &'a str },
+    Invoked { client: u64, op: OpId, kind: &'static str, key: Key, node: NodeId },
+    Answered { client: u64, op: OpId, outcome: &'static str, index: Index, value: OpId },
+    Violated { violation: &'a Violation },
+}
+
+/// A reader of descriptions.
+trait Fields {
+    fn number(&mut self, name: &'static str, value: u64);
+    fn text(&mut self, name: &'static str, value: &str);
+    fn log_id(&mut self, name: &'static str, value: LogId);
+}
+
+/// Writes down a world's history.
+pub(crate) struct Trace {
+    lanes: Lanes,
+    count: u64,
+    sink: Option<Sink>,
+}
+
+/// Takes the lines of a trace, each without its newline.
+pub(crate) struct Sink(pub(crate) Box<dyn FnMut(&str)>);
+
+impl Trace {
+    /// A trace that gives each line to `sink`, and is nothing but a hash without one.
+    pub(crate) fn new(sink: Option<Sink>) -> Self {
+        Self { lanes: Lanes([0x6A09_E667_F3BC_C908, 0xBB67_AE85_84CA_A73B]), count: 0, sink }
+    }
+
+    pub(crate) fn record(&mut self, now: Moment, cause: EventId, happening: &Happening<'_>) -> EventId {
+        self.count += 1;
+        let id = EventId(self.count);
+        self.lanes.word(now.0);
+        self.lanes.word(cause.0);
+        happening.describe(&mut self.lanes);
+        if let Some(sink) = &mut self.sink {
+            let mut line = Json(String::with_capacity(160));
+            line.0.push('{');
+            line.number("id", id.0);
+            line.number("at", now.0);
+            line.number("cause", cause.0);
+            happening.describe(&mut line);
+            line.0.push('}');
+            (sink.0)(&line.0);
+        }
+        id
+    }
+
+    pub(crate) fn hash(&self) -> TraceHash {
+        TraceHash(self.lanes.0.map(|lane| (lane ^ (lane >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9)))
+    }
+
+    pub(crate) fn events(&self) -> u64 {
+        self.count
+    }
+}
+
+/// Two 64-bit hashes that mix differently.
+struct Lanes([u64; 2]);
+
+impl Lanes {
+    fn word(&mut self, word: u64) {
+        let [a, b] = &mut self.0;
+        *a = (*a ^ word).wrapping_mul(0x9FB2_1C65_1E98_DF25);
+        *a ^= *a >> 28;
+        *b = b.rotate_left(27).wrapping_add(word ^ (*b >> 32)).wrapping_mul(0xD6E8_FEB8_6659_FD93);
+    }
+}
+
+impl Fields for Lanes {
+    fn number(&mut self, _: &'static str, value: u64) {
+        self.word(value);
+    }
+
+    fn text(&mut self, _: &'static str, value: &str) {
+        self.word(value.len() as u64);
+        for chunk in value.as_bytes().chunks(8) {
+            self.word(chunk.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)));
+        }
+    }
+
+    fn log_id(&mut self, _: &'static str, value: LogId) {
+        self.word(value.index.0);
+        self.word(value.term.0);
+    }
+}
+
+/// A JSON object under construction.
+struct Json(String);
+
+impl Json {
+    fn name(&mut self, name: &str) {
+        if !self.0.ends_with('{') {
+            self.0.push(',');
+        }
+        self.0.push('"');
+        self.0.push_str(name);
+        self.0.push_str("\":");
+    }
+}
+
+// Writing to a `String` cannot fail.
+impl Fields for Json {
+    fn number(&mut self, name: &'static str, value: u64) {
+        self.name(name);
+        let _ = write!(self.0, "{value}");
+    }
+
+    fn text(&mut self, name: &'static str, value: &str) {
+        self.name(name);
+        self.0.push('"');
+        for c in value.chars() {
+            match c {
+                '"' => self.0.push_str("\\\""),
+                '\\' => self.0.push_str("\\\\"),
+                '\n' => self.0.push_str("\\n"),
+                c if c < ' ' => {
+                    let _ = write!(self.0, "\\u{:04x}", u32::from(c));
+                }
+                c => self.0.push(c),
+            }
+        }
+        self.0.push('"');
+    }
+
+    fn log_id(&mut self, name: &'static str, value: LogId) {
+        self.name(name);
+        let _ = write!(self.0, "[{},{}]", value.index, value.term);
+    }
+}
+
+impl Happening<'_> {
+    fn describe(&self, out: &mut impl Fields) {
+        match self {
+            Self::World { seed, voters, learners, heartbeat, election, features } => {
+                out.text("kind", "world");
+                out.number("version", TRACE_VERSION);
+                out.number("seed", *seed);
+                out.number("voters", *voters);
+                out.number("learners", *learners);
+                out.number("heartbeat", *heartbeat);
+                out.number("election", *election);
+                out.text("features", features);
+            }
+            Self::Sent { envelope } => {
+                out.text("kind", "sent");
+                describe_envelope(envelope, out);
+            }
+            Self::Arrived { from, to } => pair(out, "arrived", *from, *to),
+            Self::Lost { from, to, why } => {
+                pair(out, "lost", *from, *to);
+                out.text("why", why);
+            }
+            Self::SnapshotSent { from, to, last } => {
+                pair(out, "snapshot-sent", *from, *to);
+                out.log_id("last", *last);
+            }
+            Self::Mended { what } => {
+                out.text("kind", "mended");
+                out.text("what", what);
+            }
+            Self::Liveness { core } => {
+                out.text("kind", "liveness");
+                out.text("core", core);
+            }
+            Self::Invoked { client, op, kind, key, node } => {
+                out.text("kind", "invoked");
+                out.number("client", *client);
+                out.number("op", op.0);
+                out.text("what", kind);
+                out.number("key", u64::from(key.0));
+                out.number("node", node.0);
+            }
+            Self::Answered { client, op, outcome, index, value } => {
+                out.text("kind", "answered");
+                out.number("client", *client);
+                out.number("op", op.0);
+                out.text("outcome", outcome);
+                out.number("index", index.0);
+                out.number("value", value.0);
+            }
+            Self::Violated { violation } => {
+                out.text("kind", "violated");
+                out.text("invariant", violation.invariant.name());
+                out.text("detail", &violation.detail);
+            }
+            of_a_node => of_a_node.describe_at_node(out),
+        }
+    }
+
+    fn describe_at_node(&self, out: &mut impl Fields) {
+        match self {
+            Self::Started { node, hard_state, base, last, applied } => {
+                at(out, "started", *node);
+                describe_hard_state(hard_state, out);
+                out.log_id("base", *base);
+                out.log_id("last", *last);
+                out.log_id("applied", *applied);
+            }
+            Self::Role { node, role, term, leader } => {
+                at(out, "role", *node);
+                out.text("role", role_name(*role));
+                out.number("term", term.0);
+                out.number("leader", leader.unwrap_or_default().0);
+            }
+            Self::Commit { node, index } => {
+                at(out, "commit", *node);
+                out.number("index", index.0);
+            }
+            Self::Timer { node } => at(out, "timer", *node),
+            Self::Writing { node, write } => {
+                at(out, "writing", *node);
+                describe_write(write, out);
+            }
+            Self::Written { node, last } => at_entry(out, "written", *node, *last),
+            Self::WriteFailed { node } => at(out, "write-failed", *node),
+            Self::Fetched { node, first, count, outcome } => {
+                at(out, "fetched", *node);
+                out.number("first", first.0);
+                out.number("count", *count);
+                out.text("outcome", outcome);
+            }
+            Self::Applied { node, last, hash } => {
+                at_entry(out, "applied", *node, *last);
+                out.number("hash", *hash);
+            }
+            Self::Checkpoint { node, last } => at_entry(out, "checkpoint", *node, *last),
+            Self::Compacted { node, base } => at_entry(out, "compacted", *node, *base),
+            Self::SnapshotInstalled { node, last } => at_entry(out, "snapshot-installed", *node, *last),
+            Self::SnapshotDone { node, to, installed } => {
+                at(out, "snapshot-done", *node);
+                out.number("to", to.0);
+                out.number("installed", u64::from(*installed));
+            }
+            Self::Membership { node, voters, learners } => {
+                at(out, "membership", *node);
+                out.number("voters", *voters);
+                out.number("learners", *learners);
+            }
+            Self::PeerGone { node, peer } => {
+                at(out, "peer-gone", *node);
+                out.number("peer", peer.0);
+            }
+            Self::Alarm { node, what } => {
+                at(out, "alarm", *node);
+                out.text("what", what);
+            }
+            Self::Intervention { number, what, node } => {
+                at(out, "intervention", *node);
+                out.number("number", u64::from(*number));
+                out.text("what", what);
+            }
+            Self::Crashed { node } => at(out, "crashed", *node),
+            Self::Resumed { node } => at(out, "resumed", *node),
+            Self::World { .. }
+            | Self::Sent { .. }
+            | Self::Arrived { .. }
+            | Self::Lost { .. }
+            | Self::SnapshotSent { .. }
+            | Self::Mended { .. }
+            | Self::Liveness { .. }
+            | Self::Invoked { .. }
+            | Self::Answered { .. }
+            | Self::Violated { .. } => {}
+        }
+    }
+}
+
+fn at(out: &mut impl Fields, kind: &str, node: NodeId) {
+    out.text("kind", kind);
+    out.number("node", node.0);
+}
+
+fn at_entry(out: &mut impl Fields, kind: &str, node: NodeId, last: LogId) {
+    at(out, kind, node);
+    out.log_id("last", last);
+}
+
+fn pair(out: &mut impl Fields, kind: &str, from: NodeId, to: NodeId) {
+    out.text("kind", kind);
+    out.number("from", from.0);
+    out.number("to", to.0);
+}
+
+fn role_name(role: RoleKind) -> &'static str {
+    match role {
+        RoleKind::Follower => "follower",
+        RoleKind::PreCandidate => "pre-candidate",
+        RoleKind::Candidate => "candidate",
+        RoleKind::Leader => "leader",
+    }
+}
+
+fn describe_hard_state(hard_state: &HardState, out: &mut impl Fields) {
+    out.number("term", hard_state.term.0);
+    out.number("vote", hard_state.vote.unwrap_or_default().0);
+}
+
+fn describe_write(write: &Write, out: &mut impl Fields) {
+    out.number("write", write.id.0);
+    if let Some(hard_state) = &write.hard_state {
+        describe_hard_state(hard_state, out);
+    }
+    if let Some(base) = write.restart_after {
+        out.log_id("restart_after", base);
+    }
+    if let Some(from) = write.truncate_from {
+        out.number("truncate_from", from.0);
+    }
+    describe_entries(&write.entries, out);
+}
+
+fn describe_entries(entries: &[Entry], out: &mut impl Fields) {
+    out.number("entries", entries.len() as u64);
+    if let (Some(first), Some(last)) = (entries.first(), entries.last()) {
+        out.log_id("first", first.id);
+        out.log_id("last", last.id);
+    }
+}
+
+fn describe_envelope(envelope: &Envelope, out: &mut impl Fields) {
+    out.number("from", envelope.from.0);
+    out.number("to", envelope.to.0);
+    out.number("term", envelope.term.0);
+    out.text("message", message_name(&envelope.message));
+    match &envelope.message {
+        Message::PreVote { last } | Message::TimeoutNow { last } | Message::Snapshot { last, .. } => {
+            out.log_id("last", *last);
+        }
+        Message::Vote { last, transfer } => {
+            out.log_id("last", *last);
+            out.number("transfer", u64::from(*transfer));
+        }
+        Message::PreVoteReply { granted } | Message::VoteReply { granted } => {
+            out.number("granted", u64::from(*granted));
+        }
+        Message::Append { prev, entries, commit } => {
+            out.log_id("prev", *prev);
+            describe_entries(entries, out);
+            out.number("commit", commit.0);
+        }
+        Message::AppendOk { matched } => out.number("matched", matched.0),
+        Message::AppendReject { prev, hint } => {
+            out.log_id("prev", *prev);
+            out.log_id("hint", *hint);
+        }
+        Message::Heartbeat { commit, round } => {
+            out.number("commit", commit.0);
+            out.number("round", round.0);
+        }
+        Message::HeartbeatReply { round } | Message::ReadIndex { round } => out.number("round", round.0),
+        Message::ReadIndexReply { round, index } => {
+            out.number("round", round.0);
+            out.number("index", index.map_or(0, |index| index.0));
+        }
+        Message::Propose { proposals } => out.number("proposals", proposals.len() as u64),
+        Message::ProposeReply { outcomes } => out.number("outcomes", outcomes.len() as u64),
+    }
+}
+
+fn message_name(message: &Message) -> &'static str {
+    match message {
+        Message::PreVote { .. } => "pre-vote",
+        Message::PreVoteReply { .. } => "pre-vote-reply",
+        Message::Vote { .. } => "vote",
+        Message::VoteReply { .. } => "vote-reply",
+        Message::Append { .. } => "append",
+        Message::AppendOk { .. } => "append-ok",
+        Message::AppendReject { .. } => "append-reject",
+        Message::Heartbeat { .. } => "heartbeat",
+        Message::HeartbeatReply { .. } => "heartbeat-reply",
+        Message::Snapshot { .. } => "snapshot",
+        Message::ReadIndex { .. } => "read-index",
+        Message::ReadIndexReply { .. } => "read-index-reply",
+        Message::Propose { .. } => "propose",
+        Message::ProposeReply { .. } => "propose-reply",
+        Message::TimeoutNow { .. } => "timeout-now",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    #[test]
+    fn a_line_is_json_and_text_is_escaped() {
+        let lines = Rc::new(RefCell::new(Vec::new()));
+        let sink = Rc::clone(&lines);
+        let mut trace =
+            Trace::new(Some(Sink(Box::new(move |line: &str| sink.borrow_mut().push(line.to_string())))));
+        let alarm = Happening::Alarm { node: NodeId(2), what: "a \"quote\"\n" };
+        let cause = trace.record(Moment(5), EventId(0), &alarm);
+        let written = Happening::Written { node: NodeId(1), last: LogId::new(Term(3), Index(9)) };
+        trace.record(Moment(6), cause, &written);
+        assert_eq!(
+            *lines.borrow(),
+            [
+                r#"{"id":1,"at":5,"cause":0,"kind":"alarm","node":2,"what":"a \"quote\"\n"}"#,
+                r#"{"id":2,"at":6,"cause":1,"kind":"written","node":1,"last":[9,3]}"#,
+            ]
+        );
+    }
+
+    #[test]
+    fn the_hash_sees_every_field_and_the_order() {
+        let hash = |events: &[(u64, u64)]| {
+            let mut trace = Trace::new(None);
+            for (at, node) in events {
+                trace.record(Moment(*at), EventId(0), &Happening::Timer { node: NodeId(*node) });
+            }
+            trace.hash()
+        };
+        assert_eq!(hash(&[(1, 1), (2, 2)]), hash(&[(1, 1), (2, 2)]));
+        assert_ne!(hash(&[(1, 1), (2, 2)]), hash(&[(2, 2), (1, 1)]));
+        assert_ne!(hash(&[(1, 1)]), hash(&[(1, 2)]));
+        assert_ne!(hash(&[(1, 1)]), hash(&[(2, 1)]));
+    }
+}

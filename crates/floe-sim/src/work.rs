@@ -1,0 +1,251 @@
+//! What a host does beside its core: disk writes, reads of older entries, applying, checkpoints, snapshots.
+
+use floe_raft::codec::decode_membership;
+use floe_raft::{Entry, EntryKind, FetchId, Fetched, Index, LogId, SnapshotOutcome};
+
+use crate::check::{Checked, Invariant, broken};
+use crate::host::{Input, Job, Received};
+use crate::machine::Command;
+use crate::mutant::HostMutant;
+use crate::storage::{Checkpoint, WriteFailed};
+use crate::trace::{EventId, Happening};
+use crate::workload::Answer;
+use crate::world::{At, Event, World};
+
+impl World {
+    /// Gives all writes that wait to the disk, if it is free: one batch at a time.
+    pub(crate) fn start_writing(&mut self, host: usize) -> Checked {
+        let at = self.at(host);
+        let machine = &mut self.hosts[host];
+        let (slow, stalled_until) = (machine.slow, machine.stalled_until);
+        let Some(life) = machine.life.as_mut() else { return Ok(()) };
+        if !life.writing.is_empty() {
+            return Ok(());
+        }
+        if life.writes.is_empty() {
+            return self.compact(host);
+        }
+        std::mem::swap(&mut life.writes, &mut life.writing);
+        let takes = self.disk_rng.exponential(self.plan.host.sync_mean) * u64::from(slow);
+        let begins = self.now.max(stalled_until);
+        self.queue.push(begins.plus(takes), Event::Written(at));
+        Ok(())
+    }
+
+    /// The disk is done with a batch.
+    pub(crate) fn written(&mut self, at: At) -> Checked {
+        let mutant = self.mutant;
+        let machine = &mut self.hosts[at.host];
+        if machine.stalled_until > self.now {
+            self.queue.push(machine.stalled_until, Event::Written(at));
+            return Ok(());
+        }
+        let id = machine.id;
+        if let Some(down) = machine.failing.take() {
+            self.cause = EventId(0);
+            self.cause = self.note(&Happening::WriteFailed { node: id });
+            return self.crash(at.host, down);
+        }
+        let Some(life) = machine.life.as_mut() else { return Ok(()) };
+        let batch = std::mem::take(&mut life.writing);
+        let Some(write) = batch.last().map(|last| last.id) else { return Ok(()) };
+        let shrinks =
+            batch.iter().any(|write| write.truncate_from.is_some() || write.restart_after.is_some());
+        machine.storage.write(&batch, mutant).map_err(|WriteFailed(reason)| {
+            broken(Invariant::LogIsWhole, format!("n{id} cannot write its log: {reason}"))
+        })?;
+        let last = machine.storage.image().last();
+        self.cause = EventId(0);
+        self.cause = self.note(&Happening::Written { node: id, last });
+        if shrinks {
+            self.check_durable()?;
+        }
+        self.input(at.host, Input::Persisted(write))?;
+        if self.hosts[at.host].is_paused() { Ok(()) } else { self.start_writing(at.host) }
+    }
+
+    fn compact(&mut self, host: usize) -> Checked {
+        let machine = &mut self.hosts[host];
+        let id = machine.id;
+        let Some(base) = machine.life.as_mut().and_then(|life| life.compact_to.take()) else { return Ok(()) };
+        let compacted = machine.storage.compact(base).map_err(|WriteFailed(reason)| {
+            broken(Invariant::LogIsWhole, format!("n{id} cannot compact its log to {base}: {reason}"))
+        })?;
+        let Some(base) = compacted else { return Ok(()) };
+        self.note(&Happening::Compacted { node: id, base });
+        self.input(host, Input::Compacted(base))
+    }
+
+    /// Reads entries for the core.
+    pub(crate) fn fetch(
+        &mut self,
+        host: usize,
+        cause: EventId,
+        id: FetchId,
+        first: Index,
+        last: Index,
+        max_bytes: u64,
+    ) -> Checked {
+        let fails = self.disk_rng.chance(self.plan.host.fetch_failure) && self.core.is_none();
+        let machine = &self.hosts[host];
+        let fetched = if fails { Fetched::Failed } else { machine.storage.fetch(first, last, max_bytes) };
+        let (count, outcome) = match &fetched {
+            Fetched::Entries(entries) => (entries.len() as u64, "entries"),
+            Fetched::Compacted => (0, "compacted"),
+            Fetched::Failed => (0, "failed"),
+        };
+        let node = machine.id;
+        self.cause = cause;
+        self.cause = self.note(&Happening::Fetched { node, first, count, outcome });
+        self.input(host, Input::Fetched(id, fetched))
+    }
+
+    /// Begins the next job of the state machine, if none is under way.
+    pub(crate) fn start_job(&mut self, host: usize) {
+        let at = self.at(host);
+        let Some(life) = self.hosts[host].life.as_mut() else { return };
+        if life.applying || life.jobs.is_empty() {
+            return;
+        }
+        life.applying = true;
+        let takes = self.host_rng.exponential(self.plan.host.apply_mean);
+        self.queue.push(self.now.plus(takes), Event::Applied(at));
+    }
+
+    /// The state machine is done with its job.
+    pub(crate) fn job_done(&mut self, at: At) -> Checked {
+        let machine = &mut self.hosts[at.host];
+        if let Some(until) = machine.paused_until {
+            self.queue.push(until, Event::Applied(at));
+            return Ok(());
+        }
+        let Some(life) = machine.life.as_mut() else { return Ok(()) };
+        life.applying = false;
+        let Some(job) = life.jobs.pop_front() else { return Ok(()) };
+        self.cause = EventId(0);
+        match job {
+            Job::Apply(entries) => self.apply(at.host, entries)?,
+            Job::Install(received) => self.install(at.host, &received)?,
+        }
+        self.start_job(at.host);
+        Ok(())
+    }
+
+    fn apply(&mut self, host: usize, mut entries: Vec<Entry>) -> Checked {
+        let mutant = self.mutant;
+        if mutant == Some(HostMutant::ApplyOutOfOrder) && entries.len() > 1 {
+            let last = entries.len() - 1;
+            entries.swap(last, last - 1);
+        }
+        if mutant == Some(HostMutant::ApplyNotAll) && entries.len() > 2 {
+            entries.remove(1);
+        }
+        for entry in &entries {
+            self.apply_entry(host, entry)?;
+        }
+        let Some(life) = self.hosts[host].life.as_mut() else { return Ok(()) };
+        let (id, last, hash) = (life.node.id(), life.machine.applied(), life.machine.hash());
+        self.check.commits.state(id, last, hash)?;
+        self.cause = self.note(&Happening::Applied { node: id, last, hash });
+        self.input(host, Input::Applied(last.index))?;
+        self.save(host);
+        Ok(())
+    }
+
+    fn apply_entry(&mut self, host: usize, entry: &Entry) -> Checked {
+        let overwritten_acks = self.mutant == Some(HostMutant::AckOverwritten);
+        let faulty = self.mutant.is_some();
+        let Some(life) = self.hosts[host].life.as_mut() else { return Ok(()) };
+        let node = life.node.id();
+        let expected = life.machine.applied().index.next();
+        if entry.id.index != expected && !faulty {
+            return Err(broken(
+                Invariant::StateMachineSafety,
+                format!("n{node} is given {} to apply, after {}", entry.id, life.machine.applied()),
+            ));
+        }
+        life.unsaved_bytes += entry.cost();
+        let mut applied = None;
+        match entry.kind {
+            EntryKind::Noop => life.machine.skip(entry.id),
+            EntryKind::Membership => {
+                life.machine.skip(entry.id);
+                life.applied_membership = decode_membership(entry.payload.clone()).map_err(|error| {
+                    broken(
+                        Invariant::StateMachineSafety,
+                        format!("n{node} cannot read {}: {error}", entry.id),
+                    )
+                })?;
+            }
+            EntryKind::Command => {
+                let Some(command) = Command::decode(&entry.payload) else {
+                    return Err(broken(
+                        Invariant::StateMachineSafety,
+                        format!("n{node} is given {} with bytes that no client proposed", entry.id),
+                    ));
+                };
+                let reply = life.machine.apply(entry.id, &command);
+                life.keep_reply(entry.id, command.op, reply);
+                applied = Some((command.op, reply));
+            }
+        }
+        for (term, op) in life.proposed.remove(&entry.id.index).unwrap_or_default() {
+            match applied {
+                Some((known, reply)) if term == entry.id.term && known == op => {
+                    self.answer(op, Answer::Wrote { id: entry.id, reply })?;
+                }
+                Some((_, reply)) if overwritten_acks => {
+                    self.answer(op, Answer::Wrote { id: entry.id, reply })?;
+                }
+                // Another leader's entry stands at its place: the command is in no log that can be committed.
+                Some(_) | None => self.answer(op, Answer::Refused)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a snapshot in the place of the state machine, durably.
+    fn install(&mut self, host: usize, received: &Received) -> Checked {
+        let machine = &mut self.hosts[host];
+        let Some(life) = machine.life.as_mut() else { return Ok(()) };
+        let state = &received.state;
+        let (id, last) = (machine.id, state.last);
+        life.machine = state.machine.clone();
+        life.applied_membership = state.membership.clone();
+        life.unsaved_bytes = 0;
+        // Commands at or below it have lost their answers; their clients give up waiting.
+        life.proposed = life.proposed.split_off(&last.index.next());
+        life.replies.clear();
+        let checkpoint =
+            Checkpoint { machine: life.machine.clone(), membership: life.applied_membership.clone() };
+        machine.storage.set_checkpoint(checkpoint);
+        let hash = state.machine.hash();
+        self.check.commits.state(id, last, hash)?;
+        self.cause = self.note(&Happening::SnapshotInstalled { node: id, last });
+        self.report_snapshot(host, received, SnapshotOutcome::Installed(last));
+        self.input(host, Input::Applied(last.index))
+    }
+
+    /// Makes the state durable when enough was applied, and lets go of the log below it.
+    fn save(&mut self, host: usize) {
+        let (bytes, trailing, mutant) =
+            (self.plan.host.checkpoint_bytes, self.plan.host.trailing, self.mutant);
+        let machine = &mut self.hosts[host];
+        let Some(life) = machine.life.as_mut() else { return };
+        if life.unsaved_bytes < bytes {
+            return;
+        }
+        life.unsaved_bytes = 0;
+        let last = life.machine.applied();
+        let saves = mutant != Some(HostMutant::CompactAhead) || self.host_rng.coin();
+        if saves {
+            let checkpoint =
+                Checkpoint { machine: life.machine.clone(), membership: life.applied_membership.clone() };
+            machine.storage.set_checkpoint(checkpoint);
+        }
+        let base = last.index.0.saturating_sub(trailing);
+        life.compact_to = machine.storage.image().id_at(Index(base)).filter(|id| *id != LogId::ZERO);
+        let node = machine.id;
+        self.note(&Happening::Checkpoint { node, last });
+    }
+}
