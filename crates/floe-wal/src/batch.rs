@@ -1,5 +1,5 @@
-//! What one frame is made of: a batch is checked against the logs, measured, encoded, and, once durable, performed
-//! in memory.
+//! What one frame is made of: a batch is checked against the logs, measured, encoded, and, once durable,
+//! performed in memory.
 
 use std::collections::BTreeMap;
 
@@ -101,8 +101,8 @@ impl<'a> Plan<'a> {
             self.records_bytes += record_bytes(entry.payload.len() as u64);
         }
         if let Some(hard_state) = write.hard_state {
-            // The core never asks for this. It is checked here, as well, because a vote that is cast twice is the one
-            // error that no other member can notice.
+            // The core never asks for this. It is checked here, as well, because a vote that is cast twice is
+            // the one error that no other member can notice.
             if greater(cursor.hard_state, hard_state) != Some(hard_state) {
                 return refuse(cursor.last, "a term or a vote that goes back");
             }
@@ -240,8 +240,8 @@ fn cursor_of<F>(catalog: &Catalog<F>, group: GroupId) -> Cursor {
     Cursor { base, last, hard_state, hard_state_is_new: false }
 }
 
-/// The later one of two hard states of a group; `None` if they hold different votes in one term, which no correct
-/// member writes.
+/// The later one of two hard states of a group; `None` if they hold different votes in one term, which no
+/// correct member writes.
 pub(crate) fn greater(one: HardState, other: HardState) -> Option<HardState> {
     if one.term != other.term {
         return Some(if one.term > other.term { one } else { other });

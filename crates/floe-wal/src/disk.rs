@@ -12,8 +12,8 @@ pub trait Disk: Clone + Send + Sync + 'static {
     /// The names of the files, in any order.
     fn list(&self) -> io::Result<Vec<String>>;
 
-    /// Makes a file of `len` zero bytes in place of whatever had the name. The contents are written and synced, so
-    /// that later writes within them need no space; the name is durable after [`Disk::sync_dir`].
+    /// Makes a file of `len` zero bytes in place of whatever had the name. The contents are written and
+    /// synced, so that later writes within them need no space; the name is durable after [`Disk::sync_dir`].
     fn create(&self, name: &str, len: u64) -> io::Result<Self::File>;
 
     /// Opens a file to read and write.
@@ -42,11 +42,11 @@ pub trait DiskFile: Send + Sync + 'static {
     /// Fills `buf` from `offset`.
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()>;
 
-    /// Writes all of `bytes` at `offset`, within the file's length. In a crash each sector of it may be there or not
-    /// until [`DiskFile::sync`] returns.
+    /// Writes all of `bytes` at `offset`, within the file's length. In a crash each sector of it may be there
+    /// or not until [`DiskFile::sync`] returns.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
 
-    /// Makes everything written to the file durable. After an error nothing that was not synced before is known to be
-    /// durable, and a second call proves nothing (Rebello et al., ATC'20).
+    /// Makes everything written to the file durable. After an error nothing that was not synced before is
+    /// known to be durable, and a second call proves nothing (Rebello et al., ATC'20).
     fn sync(&self) -> io::Result<()>;
 }

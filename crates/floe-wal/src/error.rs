@@ -5,8 +5,8 @@ use std::io;
 use floe_raft::{GroupId, Index};
 use thiserror::Error;
 
-/// The log was not opened; nothing on the disk was changed, unless the error is `Io` with a file that was being
-/// mended, which opening again completes.
+/// The log was not opened; nothing on the disk was changed, unless the error is `Io` with a file that was
+/// being mended, which opening again completes.
 #[derive(Debug, Error)]
 pub enum OpenError {
     /// The disk failed.
@@ -138,7 +138,8 @@ pub enum AppendError {
         /// The disk's answer.
         source: io::Error,
     },
-    /// There is no room for the next segment. Nothing was written, the log is as it was: free some space and try again.
+    /// There is no room for the next segment. Nothing was written, the log is as it was: free some space and
+    /// try again.
     #[error("no space for the next segment of the log ({bytes} bytes)")]
     NoSpace {
         /// The length of the segment.

@@ -1,5 +1,5 @@
-//! The slots of the identifier region: what was written where, far away from it, so that a torn write is told from
-//! damage (Alagappan et al., FAST'18), and the second copies of the hard states.
+//! The slots of the identifier region: what was written where, far away from it, so that a torn write is told
+//! from damage (Alagappan et al., FAST'18), and the second copies of the hard states.
 
 use bytes::{Buf, BufMut};
 use floe_raft::{GroupId, HardState, NodeId, Term};
@@ -17,7 +17,8 @@ pub(crate) enum Slot {
     Frame(Identifier),
     /// The second copy of a hard state of the next frame in the region.
     HardState { group: GroupId, hard_state: HardState },
-    /// The segment ended with this frame and its successor is durable. The length is zero, the offset is the end.
+    /// The segment ended with this frame and its successor is durable. The length is zero, the offset is the
+    /// end.
     Seal(Identifier),
 }
 

@@ -23,7 +23,8 @@ pub(crate) struct GroupLog {
     pub(crate) hard_state: HardState,
     /// What the first entry follows.
     pub(crate) base: LogId,
-    /// The index of the first location. `base + 1`, but for the time of a replay whose older segments are gone.
+    /// The index of the first location. `base + 1`, but for the time of a replay whose older segments are
+    /// gone.
     first: u64,
     locations: VecDeque<Location>,
     /// The first entry of each term, ascending, among the locations.
@@ -198,8 +199,8 @@ fn forget<F>(segments: &mut BTreeMap<u64, Segment<F>>, location: Location) {
     }
 }
 
-/// The index between its one writer and many readers. The lock is held for the time of a look-up or of a change in memory,
-/// never over input or output.
+/// The index between its one writer and many readers. The lock is held for the time of a look-up or of a
+/// change in memory, never over input or output.
 #[derive(Debug)]
 pub(crate) struct Shared<F>(Arc<Mutex<Catalog<F>>>);
 

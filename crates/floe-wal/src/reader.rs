@@ -43,8 +43,9 @@ impl<D: Disk> Reader<D> {
         Self { shared }
     }
 
-    /// The entries `first..=last`, without a gap: at least one, and no more than `max_bytes` of [`Entry::cost`] beyond
-    /// it. Every entry is checked against its checksums and its place; what does not verify is never returned.
+    /// The entries `first..=last`, without a gap: at least one, and no more than `max_bytes` of
+    /// [`Entry::cost`] beyond it. Every entry is checked against its checksums and its place; what does not
+    /// verify is never returned.
     pub fn read(
         &self,
         group: GroupId,
@@ -57,8 +58,8 @@ impl<D: Disk> Reader<D> {
             let mut entries = Vec::with_capacity(spans.iter().map(|span| span.locations.len()).sum());
             match read_spans(group, first, &spans, &mut entries) {
                 Ok(()) => return Ok(entries),
-                // While this read was under way the log may have dropped the entry and recycled its segment. Then the
-                // bytes are somebody else's, and that is no damage.
+                // While this read was under way the log may have dropped the entry and recycled its segment.
+                // Then the bytes are somebody else's, and that is no damage.
                 Err((index, location, _)) if !self.is_at(group, index, location) => {
                     if !entries.is_empty() {
                         return Ok(entries);

@@ -354,8 +354,9 @@ pub(crate) fn records<'a>(
     })
 }
 
-/// Writes the hard states whose second copies are known over the records at the front of the frame. Only a check of
-/// the whole frame tells whether that made it good; the chain then proves it equal, bit for bit, to what was written.
+/// Writes the hard states whose second copies are known over the records at the front of the frame. Only a
+/// check of the whole frame tells whether that made it good; the chain then proves it equal, bit for bit, to
+/// what was written.
 pub(crate) fn restore_hard_states(
     frame: &mut [u8],
     header: &FrameHeader,

@@ -204,7 +204,8 @@ impl<F: DiskFile> Replay<F> {
         Err(segment.corrupt(&fault, false))
     }
 
-    /// Decides what the first bad frame of the newest segment is (rules 6 and 7), and what rule 9 writes there.
+    /// Decides what the first bad frame of the newest segment is (rules 6 and 7), and what rule 9 writes
+    /// there.
     fn end(
         &self,
         place: &mut Place<'_, F>,

@@ -199,8 +199,8 @@ pub(crate) struct FrameScan<'a, F> {
 }
 
 impl<F: DiskFile> FrameScan<'_, F> {
-    /// Looks for frame `number`, which follows the checksum `previous`, at `offset` (rules 3 and 4). Its slots begin at
-    /// `slot`.
+    /// Looks for frame `number`, which follows the checksum `previous`, at `offset` (rules 3 and 4). Its
+    /// slots begin at `slot`.
     pub(crate) fn find(
         &mut self,
         offset: u64,
@@ -259,8 +259,8 @@ impl<F: DiskFile> FrameScan<'_, F> {
         Ok(&mut self.window[start..start + len as usize])
     }
 
-    /// Looks at everything from `offset` on: whether the header of a frame with a number above `number` is there, and
-    /// which pieces hold anything but zeros.
+    /// Looks at everything from `offset` on: whether the header of a frame with a number above `number` is
+    /// there, and which pieces hold anything but zeros.
     pub(crate) fn rest(&mut self, offset: u64, number: u64) -> Result<Rest, OpenError> {
         let mut rest = Rest { later_frame: false, dirty: Vec::new() };
         let (binding, end) = (self.segment.binding, self.segment.geometry.frames_end());

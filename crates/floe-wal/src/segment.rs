@@ -51,7 +51,8 @@ impl Geometry {
         Some(Self { segment_bytes, identifiers_bytes })
     }
 
-    /// The shortest segment, doubling from `segment_bytes`, that takes a first frame of this length with its slots.
+    /// The shortest segment, doubling from `segment_bytes`, that takes a first frame of this length with its
+    /// slots.
     pub(crate) fn holding(segment_bytes: u64, frame_bytes: u64, slots: u64) -> Option<Self> {
         let mut geometry = Self::new(segment_bytes)?;
         while !geometry.fits(geometry.frames_start(), frame_bytes, 0, slots) {
@@ -103,8 +104,8 @@ impl Geometry {
     }
 }
 
-/// What the checksums in one segment of one member start from, so that the same bytes in any other place do not
-/// verify (misdirected writes, recycled files, swapped disks).
+/// What the checksums in one segment of one member start from, so that the same bytes in any other place do
+/// not verify (misdirected writes, recycled files, swapped disks).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Binding(u32);
 

@@ -1,5 +1,5 @@
-//! A disk in memory that keeps apart what is durable and what is not, loses power, fills up, fails and lies on
-//! demand, and does the same for the same seed.
+//! A disk in memory that keeps apart what is durable and what is not, loses power, fills up, fails and lies
+//! on demand, and does the same for the same seed.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -78,7 +78,8 @@ struct Inode {
     bytes: Vec<u8>,
     /// The next sync makes these durable.
     unsynced: BTreeMap<usize, Vec<u8>>,
-    /// A sync failed over these: they look written, and no sync makes them durable unless they are written again.
+    /// A sync failed over these: they look written, and no sync makes them durable unless they are written
+    /// again.
     abandoned: BTreeMap<usize, Vec<u8>>,
 }
 
@@ -116,8 +117,9 @@ impl SimDisk {
         })))
     }
 
-    /// The power fails and returns. Of what was not synced each sector is lost, kept or torn on its own, and changes
-    /// of names are lost from some point on. Open files stop working; faults that were set and the power limit are gone.
+    /// The power fails and returns. Of what was not synced each sector is lost, kept or torn on its own, and
+    /// changes of names are lost from some point on. Open files stop working; faults that were set and the
+    /// power limit are gone.
     pub fn crash(&self, seed: u64) {
         let mut random = Random(seed);
         let mut world = self.lock();
@@ -146,7 +148,8 @@ impl SimDisk {
         world.restart();
     }
 
-    /// The power fails and returns; `keeps` decides for each unsynced sector, by file name and number. Names stay.
+    /// The power fails and returns; `keeps` decides for each unsynced sector, by file name and number. Names
+    /// stay.
     pub fn crash_keeping(&self, mut keeps: impl FnMut(&str, usize) -> bool) {
         let mut world = self.lock();
         let names: BTreeMap<u64, String> =
@@ -188,8 +191,8 @@ impl SimDisk {
         self.lock().syncs
     }
 
-    /// The operation of this kind after `after` more fails once. A write that fails has written its first half; a sync
-    /// that fails has marked everything clean without making it durable, as Linux does.
+    /// The operation of this kind after `after` more fails once. A write that fails has written its first
+    /// half; a sync that fails has marked everything clean without making it durable, as Linux does.
     pub fn fail(&self, operation: Operation, after: u64, kind: io::ErrorKind) {
         self.lock().faults.push(Fault { operation, after, kind });
     }

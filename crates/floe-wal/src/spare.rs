@@ -1,4 +1,5 @@
-//! Spare segments: made, recycled and removed beside the log, so that a full segment costs its writer no waiting.
+//! Spare segments: made, recycled and removed beside the log, so that a full segment costs its writer no
+//! waiting.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,8 +9,8 @@ use crate::segment::Geometry;
 
 const SPARE_PREFIX: &str = "spare-";
 
-/// Whether the file is a spare. A spare that a crash left behind is never used: a first frame may have been written to it for
-/// the very segment that it would become again, with the same checksums.
+/// Whether the file is a spare. A spare that a crash left behind is never used: a first frame may have been
+/// written to it for the very segment that it would become again, with the same checksums.
 pub(crate) fn is_spare(name: &str) -> bool {
     name.starts_with(SPARE_PREFIX)
 }
@@ -111,8 +112,8 @@ impl<D: Disk> SpareMaker<D> {
                 self.made(name, made)
             }
             Task::Recycle { from, name } => {
-                // The directory is synced before the file can be written to. Otherwise, after a crash, the old name
-                // could be back and hold a part of another segment, in the middle of the log.
+                // The directory is synced before the file can be written to. Otherwise, after a crash, the
+                // old name could be back and hold a part of another segment, in the middle of the log.
                 let renamed = self.disk.rename(&from, &name).and_then(|()| self.disk.sync_dir());
                 self.made(name, renamed.map_err(|source| failed("recycle", &from, source)))
             }
@@ -133,8 +134,8 @@ impl<D: Disk> SpareMaker<D> {
 
     fn fill(&self, name: &str, bytes: u64) -> Result<D::File, SpareError> {
         self.disk.create(name, bytes).map_err(|source| {
-            // On a full disk the half-filled file is what others are short of. If it cannot be removed, either, the
-            // next start removes it.
+            // On a full disk the half-filled file is what others are short of. If it cannot be removed,
+            // either, the next start removes it.
             let _ = self.disk.remove(name);
             failed("create", name, source)
         })

@@ -24,7 +24,7 @@ pub struct Options {
     pub cluster: u64,
     /// The member. A log of another one is refused.
     pub member: u64,
-    /// The length of the segments that are made from now on, in bytes; a multiple of 4096 from 32 KiB to 2 GiB.
+    /// The length of the segments that are made from now on: a multiple of 4096, from 32 KiB to 2 GiB.
     pub segment_bytes: u64,
 }
 
@@ -90,17 +90,18 @@ pub struct Wal<D: Disk> {
 impl<D: Disk> Wal<D> {
     /// Opens the log, or begins one if the directory holds none, and tells what it holds.
     ///
-    /// A write that a crash interrupted is dropped; it was never acknowledged. Anything else that is not as it was
-    /// written is an error, and then nothing on the disk was changed.
+    /// A write that a crash interrupted is dropped; it was never acknowledged. Anything else that is not as
+    /// it was written is an error, and then nothing on the disk was changed.
     ///
-    /// An empty directory begins a new log: whether this member had one before, and lost it, only the host can know.
+    /// An empty directory begins a new log: whether this member had one before, and lost it, only the host
+    /// can know.
     pub fn open(disk: D, options: Options) -> Result<(Self, BTreeMap<GroupId, RecoveredGroup>), OpenError> {
         Self::open_with(disk, options, TailPolicy::Refuse)
     }
 
-    /// The same, but the last write of the log is dropped if it is damaged and nothing tells whether it was acknowledged
-    /// ([`OpenError::Corrupt`] with `undecided`). Only a person who knows that the other members hold what is dropped, or who gives
-    /// it up, may ask for this.
+    /// The same, but the last write of the log is dropped if it is damaged and nothing tells whether it was
+    /// acknowledged ([`OpenError::Corrupt`] with `undecided`). Only a person who knows that the other members
+    /// hold what is dropped, or who gives it up, may ask for this.
     pub fn open_discarding_undecided(
         disk: D,
         options: Options,
@@ -158,12 +159,13 @@ impl<D: Disk> Wal<D> {
         })
     }
 
-    /// Makes all of the batch durable with one sync: when this returns `Ok` everything in it is on the disk, and after
-    /// a crash before that either all of it is there or nothing. Writes of one group are performed in order.
+    /// Makes all of the batch durable with one sync: when this returns `Ok` everything in it is on the disk,
+    /// and after a crash before that either all of it is there or nothing. Writes of one group are performed
+    /// in order.
     ///
-    /// An error for which [`AppendError::is_fatal`] holds leaves open whether the batch is on the disk, and every later
-    /// call fails: a failed sync is never tried again, because the second one would report a success that is none
-    /// (Rebello et al., ATC'20). After the other errors the log is as it was.
+    /// An error for which [`AppendError::is_fatal`] holds leaves open whether the batch is on the disk, and
+    /// every later call fails: a failed sync is never tried again, because the second one would report a
+    /// success that is none (Rebello et al., ATC'20). After the other errors the log is as it was.
     pub fn append(&mut self, batch: &[(GroupId, Write)]) -> Result<(), AppendError> {
         self.commit(Batch::Writes(batch))
     }
@@ -199,8 +201,8 @@ impl<D: Disk> Wal<D> {
         Reader::new(self.shared.clone())
     }
 
-    /// How many damaged bytes' worth of redundant things (a header, a vote or an identifier with a good second source)
-    /// were rewritten when the log was opened, counted in things. Above zero the disk deserves a look.
+    /// How many things with a good second source (a header, a vote, an identifier) were found damaged when the
+    /// log was opened, and rewritten. Above zero the disk deserves a look.
     pub fn mended(&self) -> u64 {
         self.mended
     }
@@ -296,8 +298,8 @@ impl<D: Disk> Wal<D> {
         Ok(())
     }
 
-    /// Frees the oldest segments as long as they hold nothing that any group's log needs. Their hard states are stated
-    /// again in the active one.
+    /// Frees the oldest segments as long as they hold nothing that any group's log needs. Their hard states
+    /// are stated again in the active one.
     fn free_segments(&self) {
         let mut catalog = self.shared.lock();
         while let Some((&sequence, segment)) = catalog.segments.first_key_value() {
@@ -332,8 +334,8 @@ struct SegmentMaker<'a> {
 }
 
 impl SegmentMaker<'_> {
-    /// Everything is written and synced before the file gets its name, and the name is synced before this returns: a
-    /// file under a segment's name is whole, and what is acknowledged is found.
+    /// Everything is written and synced before the file gets its name, and the name is synced before this
+    /// returns: a file under a segment's name is whole, and what is acknowledged is found.
     fn make<D: Disk>(
         &mut self,
         disk: &D,
@@ -375,8 +377,8 @@ impl SegmentMaker<'_> {
     }
 }
 
-/// Notes in a segment that it has a successor. Only now is the successor durable; a seal that is there without it
-/// means that a file was lost.
+/// Notes in a segment that it has a successor. Only now is the successor durable; a seal that is there
+/// without it means that a file was lost.
 fn seal<F: DiskFile>(old: &Active<F>) -> Result<(), (&'static str, io::Error)> {
     let end =
         Identifier { number: old.number - 1, offset: old.offset as u32, length: 0, checksum: old.previous };

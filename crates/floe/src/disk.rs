@@ -31,8 +31,8 @@ struct Directory {
 pub struct DiskFileHandle(File);
 
 impl FileDisk {
-    /// Opens the directory, or makes it, readable for its owner alone. Fails with `WouldBlock` if another process has
-    /// it open: two writers of one log would destroy it.
+    /// Opens the directory, or makes it, readable for its owner alone. Fails with `WouldBlock` if another
+    /// process has it open: two writers of one log would destroy it.
     pub fn open(path: &Path) -> io::Result<Self> {
         if !path.is_dir() {
             make_directory(path)?;
@@ -54,8 +54,8 @@ impl FileDisk {
     }
 }
 
-/// Makes a directory and the missing ones above it. Each is synced into the one above: a log that is durable in a
-/// directory that is not would be lost with it.
+/// Makes a directory and the missing ones above it. Each is synced into the one above: a log that is durable
+/// in a directory that is not would be lost with it.
 fn make_directory(path: &Path) -> io::Result<()> {
     let parent = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -95,8 +95,8 @@ impl Disk for FileDisk {
             .truncate(true)
             .mode(0o600)
             .open(self.path(name))?;
-        // Real zeros, not `fallocate`: an extent that is only allocated is converted by its first write, and that costs
-        // each sync 40 us.
+        // Real zeros, not `fallocate`: an extent that is only allocated is converted by its first write, and
+        // that costs each sync 40 us.
         let mut offset = 0;
         while offset < len {
             let piece = ZEROS.len().min(usize::try_from(len - offset).unwrap_or(usize::MAX));
