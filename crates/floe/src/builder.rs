@@ -221,7 +221,11 @@ fn assemble<M: StateMachine>(
         listener.set_nonblocking(true)?;
     }
     let (stop_net, stop) = oneshot::channel();
-    threads.spawn("net", &inbox, move || runtime.block_on(net.run(listeners, stop)))?;
+    threads.spawn("net", &inbox, move || {
+        runtime.block_on(net.run(listeners, stop));
+        // Without waiting for a name server that does not answer.
+        runtime.shutdown_background();
+    })?;
 
     let limits = Limits {
         election_timeout: config.election_timeout,

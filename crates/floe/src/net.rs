@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use floe_raft::{Membership, NodeId};
 use rand::RngExt;
@@ -31,6 +31,10 @@ const BACKOFF_MIN: Duration = Duration::from_millis(10);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
 /// Strangers that are shaking hands at one time.
 const HANDSHAKES_MAX: usize = 64;
+/// Accepted connections that stand at one time; no cluster has so many members.
+const ACCEPTED_MAX: usize = 256;
+/// A connection that stood for less than this was no success: dialling again waits.
+const STABLE: Duration = Duration::from_secs(1);
 /// Why a peer refused, in its own words.
 const TEXT_BYTES_MAX: usize = 1024;
 
@@ -42,6 +46,7 @@ pub(crate) struct Net<R> {
     pub(crate) inbox: Arc<Inbox<R>>,
     pub(crate) membership: watch::Receiver<Arc<Membership>>,
     peers: Mutex<BTreeMap<NodeId, Arc<Peer>>>,
+    accepted: Arc<Semaphore>,
     complaints: Mutex<RateLimit>,
 }
 
@@ -81,6 +86,7 @@ impl<R: Send + 'static> Net<R> {
             inbox,
             membership,
             peers: Mutex::default(),
+            accepted: Arc::new(Semaphore::new(ACCEPTED_MAX)),
             complaints: Mutex::default(),
         })
     }
@@ -172,11 +178,14 @@ impl<R: Send + 'static> Net<R> {
             match outcome {
                 Ok(until_closed) => {
                     tracing::info!(peer = %id, %address, "connected");
-                    (backoff, reported) = (BACKOFF_MIN, false);
+                    let since = Instant::now();
                     // Resolves, with an error, when the driver drops the connection.
                     let _ = until_closed.await;
                     tracing::info!(peer = %id, %address, "connection lost");
-                    continue;
+                    if since.elapsed() >= STABLE {
+                        (backoff, reported) = (BACKOFF_MIN, false);
+                        continue;
+                    }
                 }
                 Err(error) => {
                     if matches!(&error, DialError::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused)
@@ -287,7 +296,11 @@ impl<R: Send + 'static> Net<R> {
         let mut bytes = [0; Hello::BYTES];
         stream.read_exact(&mut bytes).await?;
         let hello = Hello::decode(&bytes)?;
-        let verdict = hello.judge(self.cluster, self.member);
+        let mut verdict = hello.judge(self.cluster, self.member);
+        let standing = Arc::clone(&self.accepted).try_acquire_owned();
+        if verdict == Verdict::Accepted && standing.is_err() {
+            verdict = Verdict::Refused(Refusal::Crowded);
+        }
         let text = match verdict {
             Verdict::Accepted => String::new(),
             Verdict::Refused(refusal) => refusal.to_string(),
@@ -309,7 +322,11 @@ impl<R: Send + 'static> Net<R> {
         self.note_incarnation(hello.from, hello.incarnation);
         stream.write_all(&answer).await?;
         tracing::debug!(peer = %hello.from, %address, "accepted");
-        self.hand_over(hello.from, Direction::Accepted, stream)?;
+        let until_closed = self.hand_over(hello.from, Direction::Accepted, stream)?;
+        tokio::spawn(async move {
+            let _ = until_closed.await;
+            drop(standing);
+        });
         self.peer(hello.from).nudge.notify_waiters();
         Ok(())
     }

@@ -225,3 +225,83 @@ impl Asks {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+    use crate::completion::{Completion, completion};
+
+    type Answer = Result<Applied<u8>, ProposeError>;
+
+    fn proposer() -> (Proposer<u8>, Completion<Answer>) {
+        let (completer, completion) = completion();
+        (Proposer(completer), completion)
+    }
+
+    /// The answer, if there is one by now.
+    fn answer<T>(completion: &mut Completion<T>) -> Option<T> {
+        match Pin::new(completion).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(answer) => answer,
+            Poll::Pending => None,
+        }
+    }
+
+    fn id(term: u64, index: u64) -> LogId {
+        LogId::new(Term(term), Index(index))
+    }
+
+    #[test]
+    fn those_who_wait_are_taken_in_log_order_whatever_order_they_came_in() {
+        let mut proposals = Proposals::default();
+        let mut completions = Vec::new();
+        for place in [id(1, 5), id(1, 7), id(2, 6), id(2, 5), id(1, 9)] {
+            let (proposer, completion) = proposer();
+            proposals.place(place, proposer);
+            completions.push(completion);
+        }
+        let taken: Vec<_> = proposals.take_through(Index(7)).into_iter().map(|(id, _)| id).collect();
+        assert_eq!(taken, [id(1, 5), id(2, 5), id(2, 6), id(1, 7)]);
+        assert!(!proposals.is_empty());
+    }
+
+    #[test]
+    fn only_those_of_an_earlier_term_are_given_up() {
+        let mut proposals = Proposals::default();
+        let ((old, mut old_answer), (new, mut new_answer)) = (proposer(), proposer());
+        proposals.place(id(1, 5), old);
+        proposals.place(id(2, 6), new);
+        proposals.give_up_before(Term(2), &mut Wakes::default());
+        let unknown = ProposeError::Unknown(UnknownCause::LeaderChanged);
+        assert_eq!(answer(&mut old_answer), Some(Err(unknown)));
+        assert_eq!(answer(&mut new_answer), None);
+        proposals.give_up(&mut Wakes::default());
+        assert_eq!(answer(&mut new_answer), Some(Err(ProposeError::Unknown(UnknownCause::Shutdown))));
+        assert!(proposals.is_empty());
+    }
+
+    #[test]
+    fn a_question_is_answered_by_whom_it_was_put_to_or_by_nobody() {
+        let mut asks = Asks::default();
+        let mut completions = Vec::new();
+        for (to, deadline) in [(2, 10), (3, 20), (3, 30)] {
+            let (completer, completion) = completion();
+            let id = asks.next_id();
+            asks.wait(id, NodeId(to), Time(deadline), completer);
+            completions.push(completion);
+        }
+        let wakes = &mut Wakes::default();
+        asks.answered(NodeId(3), 1, Ok(Bytes::from_static(b"forged")), wakes);
+        assert_eq!(answer(&mut completions[0]), None);
+        assert_eq!(asks.deadline(), Some(Time(10)));
+        asks.expire(Time(10), wakes);
+        assert_eq!(answer(&mut completions[0]), Some(Err(AskError::TimedOut)));
+        asks.answered(NodeId(3), 2, Ok(Bytes::from_static(b"true")), wakes);
+        assert_eq!(answer(&mut completions[1]), Some(Ok(Bytes::from_static(b"true"))));
+        asks.lost(NodeId(3), wakes);
+        assert_eq!(answer(&mut completions[2]), Some(Err(AskError::TimedOut)));
+        assert_eq!(asks.deadline(), None);
+    }
+}

@@ -166,3 +166,120 @@ fn failed(error: floe_wal::AppendError) -> Failure {
     }
     Failure::Log { reason }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use floe_raft::{Entry, EntryKind, Membership, NodeId, Term, WriteId};
+    use floe_wal::Options;
+    use floe_wal::sim::{Operation, SimDisk};
+    use mio::{Events, Poll, Token, Waker};
+
+    use super::*;
+
+    const GROUP: GroupId = GroupId(1);
+
+    /// A log on a disk that can fail, and the driver's end of it.
+    struct Bench {
+        disk: SimDisk,
+        poll: Poll,
+        inbox: Arc<Inbox<()>>,
+        log: Log,
+        threads: Threads,
+        live: Arc<Live>,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let disk = SimDisk::new();
+            let options = Options { segment_bytes: 1 << 20, ..Options::new(7, 1) };
+            let (wal, _) = Wal::open(disk.clone(), options).expect("an empty log");
+            let poll = Poll::new().expect("a poll");
+            let waker = Waker::new(poll.registry(), Token(0)).expect("a waker");
+            let inbox = Arc::new(Inbox::new(waker, 8, 1 << 20));
+            let live = Arc::new(Live::new(NodeId(1), 7, Membership::default()));
+            let mut threads = Threads::default();
+            let log = start(&mut threads, wal, GROUP, &inbox, &live).expect("threads");
+            Self { disk, poll, inbox, log, threads, live }
+        }
+
+        fn write(&self, id: u64) {
+            let entry = Entry {
+                id: LogId::new(Term(1), Index(id)),
+                kind: EntryKind::Command,
+                payload: Bytes::from_static(b"a command"),
+            };
+            let entries = vec![entry];
+            let write = Write {
+                id: WriteId(id),
+                hard_state: None,
+                restart_after: None,
+                truncate_from: None,
+                entries,
+            };
+            self.log.work.push(LogWork::Write(write));
+        }
+
+        /// Sleeps as the driver does until something is reported.
+        fn reports(&mut self) -> Vec<Input<()>> {
+            let mut inputs = Vec::new();
+            while inputs.is_empty() {
+                if self.inbox.prepare_sleep(true) {
+                    let patience = Duration::from_secs(10);
+                    self.poll.poll(&mut Events::with_capacity(8), Some(patience)).expect("polled");
+                }
+                self.inbox.take(&mut inputs);
+            }
+            inputs
+        }
+
+        fn stop(mut self) {
+            self.log.work.close();
+            self.log.fetches.close();
+            self.threads.join_all();
+        }
+    }
+
+    #[test]
+    fn writes_that_wait_are_reported_durable_by_the_last_and_can_be_fetched() {
+        let mut bench = Bench::new();
+        for id in 1..=100 {
+            bench.write(id);
+        }
+        let mut durable = WriteId(0);
+        while durable < WriteId(100) {
+            for report in bench.reports() {
+                let Input::Persisted(write) = report else { panic!("only reports of writes") };
+                assert!(write > durable);
+                durable = write;
+            }
+        }
+        assert!(bench.live.status().counters.log_sync.count() <= 100);
+        let (id, first, last) = (FetchId(5), Index(10), Index(20));
+        bench.log.fetches.push(FetchWork { id, first, last, max_bytes: 1 << 20 });
+        let Some(Input::Fetched { id: FetchId(5), fetched: Fetched::Entries(entries) }) =
+            bench.reports().pop()
+        else {
+            panic!("entries")
+        };
+        assert!(entries.iter().map(|entry| entry.id.index.0).eq(10..=20));
+        bench.stop();
+    }
+
+    #[test]
+    fn a_write_that_fails_is_reported_once_and_never_tried_again() {
+        let mut bench = Bench::new();
+        bench.write(1);
+        assert!(matches!(bench.reports()[..], [Input::Persisted(WriteId(1))]));
+        bench.disk.fail(Operation::Sync, 0, std::io::ErrorKind::Other);
+        bench.write(2);
+        let Some(Input::Failed(Failure::Log { reason })) = bench.reports().pop() else { panic!("a failure") };
+        assert!(!reason.is_empty());
+        bench.write(3);
+        bench.threads.join("wal");
+        assert!(bench.inbox.prepare_sleep(true), "nothing was reported after the failure");
+        bench.stop();
+    }
+}

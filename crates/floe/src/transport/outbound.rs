@@ -146,3 +146,99 @@ fn is_bulk(frame: &Frame) -> bool {
         Frame::Floor { .. } => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use floe_raft::{Entry, EntryKind, Envelope, Index, LogId, NodeId, Round, Term};
+
+    use super::*;
+
+    const GROUP: GroupId = GroupId(1);
+
+    /// The sending half of a connection over loopback, and the other end of it.
+    fn pair() -> (Outbound, std::net::TcpStream) {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let sender =
+            std::net::TcpStream::connect(listener.local_addr().expect("an address")).expect("connected");
+        sender.set_nonblocking(true).expect("set");
+        let (receiver, _) = listener.accept().expect("accepted");
+        (Outbound::new(TcpStream::from_std(sender), Token(1), oneshot::channel().0), receiver)
+    }
+
+    fn envelope(message: Message) -> Frame {
+        Frame::Raft(Envelope { from: NodeId(1), to: NodeId(2), term: Term(1), message })
+    }
+
+    fn append(index: u64, bytes: usize) -> Frame {
+        let id = LogId::new(Term(1), Index(index));
+        let entry = Entry { id, kind: EntryKind::Command, payload: Bytes::from(vec![7; bytes]) };
+        envelope(Message::Append { prev: LogId::ZERO, entries: vec![entry], commit: Index(0) })
+    }
+
+    fn heartbeat(round: u64) -> Frame {
+        envelope(Message::Heartbeat { commit: Index(0), round: Round(round) })
+    }
+
+    /// Reads `count` frames, writing more whenever there is room.
+    fn transmit(outbound: &mut Outbound, receiver: &mut std::net::TcpStream, count: usize) -> Vec<Frame> {
+        receiver.set_nonblocking(true).expect("set");
+        let (mut bytes, mut frames) = (Vec::new(), Vec::new());
+        while frames.len() < count {
+            outbound.write().expect("connected");
+            let mut buffer = vec![0; 1 << 16];
+            match receiver.read(&mut buffer) {
+                Ok(count) => bytes.extend_from_slice(&buffer[..count]),
+                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+            }
+            while let Some(length) = frame::measure(&bytes).expect("frames")
+                && bytes.len() >= length
+            {
+                let frame: Vec<u8> = bytes.drain(..length).collect();
+                frames.push(frame::decode(frame.into()).expect("a frame").1);
+            }
+        }
+        frames
+    }
+
+    #[test]
+    fn a_heartbeat_overtakes_megabytes_of_entries() {
+        let (mut outbound, mut receiver) = pair();
+        for index in 1..=64 {
+            assert!(outbound.queue(GROUP, &append(index, 1 << 18)));
+        }
+        outbound.write().expect("connected");
+        assert!(outbound.has_work(), "16 MiB do not fit into the socket");
+        let waiting = outbound.bulk.len();
+        assert!(outbound.queue(GROUP, &heartbeat(9)));
+        let frames = transmit(&mut outbound, &mut receiver, 65);
+        let at = frames.iter().position(|frame| *frame == heartbeat(9)).expect("it arrives");
+        assert!(at <= 65 - waiting, "it came at {at}, and {waiting} pieces waited when it was queued");
+        let rest: Vec<_> = frames.into_iter().filter(|frame| *frame != heartbeat(9)).collect();
+        assert!(rest.into_iter().eq((1..=64).map(|index| append(index, 1 << 18))), "entries stay in order");
+        assert!(!outbound.has_work());
+    }
+
+    #[test]
+    fn a_full_queue_drops_and_has_room_again_once_it_is_written() {
+        let (mut outbound, mut receiver) = pair();
+        let mut queued = 0;
+        while outbound.queue(GROUP, &append(queued + 1, 8 << 20)) {
+            queued += 1;
+            assert!(queued < 20, "it has a bound");
+        }
+        assert!(!outbound.queue(GROUP, &heartbeat(1)));
+        assert_eq!(transmit(&mut outbound, &mut receiver, queued as usize).len() as u64, queued);
+        assert!(outbound.queue(GROUP, &heartbeat(2)));
+    }
+
+    #[test]
+    fn a_peer_that_closes_is_noticed() {
+        let (mut outbound, receiver) = pair();
+        assert!(!outbound.is_closed_by_peer());
+        drop(receiver);
+        while !outbound.is_closed_by_peer() {
+            std::thread::yield_now();
+        }
+    }
+}
