@@ -246,8 +246,17 @@ impl World {
         self.cause = self.note(&Happening::Liveness { core: &names.join(" ") });
         self.net.heal(core.clone());
         self.core = Some(core.clone());
+        // Four election timeouts are for elections, not for a disk that takes one of them to read an entry.
+        let plan = &mut self.plan.host;
+        plan.sync_mean = plan.sync_mean.min(MS);
+        plan.fetch_mean = plan.fetch_mean.min(MS / 10);
+        plan.apply_mean = plan.apply_mean.min(MS / 10);
+        plan.snapshot_mean = plan.snapshot_mean.min(MS);
         let election = self.plan.election_timeout_max();
         self.workload.hurry(election / 16);
+        for client in 0..self.workload.clients() {
+            self.queue.push(self.now, Event::NextOperation { client });
+        }
         for node in core {
             let Some(host) = self.position(node) else { continue };
             self.heal_host(host)?;

@@ -73,8 +73,12 @@ impl Workload {
         self.rng.exponential(MS / 2)
     }
 
-    /// Clients are impatient and busy from now on, so that what is left of the cluster must show that it works.
+    /// Clients wait for nothing that they asked for before, and are impatient and busy from now on, so that what is left
+    /// of the cluster must show that it works.
     pub(crate) fn hurry(&mut self, limit: u64) {
+        for client in &mut self.clients {
+            client.waits_for = None;
+        }
         self.plan.think_mean = self.plan.think_mean.min(limit);
         self.plan.timeout = self.plan.timeout.min(limit * 8);
         self.plan.reads = self.plan.reads.min(500_000);
@@ -84,6 +88,9 @@ impl Workload {
 impl World {
     /// A client invokes its next operation.
     pub(crate) fn next_operation(&mut self, client: usize) {
+        if self.workload.clients[client].waits_for.is_some() {
+            return;
+        }
         let host = self.choose_host(client);
         let Workload { plan, rng, clients } = &mut self.workload;
         let key = Key(rng.below(u64::from(KEYS)) as u8);
