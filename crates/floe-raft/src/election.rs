@@ -116,6 +116,7 @@ impl Node {
     fn enter_term(&mut self, hard_state: HardState) {
         debug_assert!(hard_state.term > self.hard_state.term);
         self.outbox.forget_waiting();
+        self.taken.forget();
         self.set_hard_state(hard_state);
     }
 
@@ -176,7 +177,8 @@ impl Node {
 
     pub(crate) fn handle_vote(&mut self, from: NodeId, term: Term, last: LogId, transfer: bool) {
         if term < self.hard_state.term {
-            self.send(from, Message::VoteReply { granted: false });
+            // Says the term and nothing more, as to every message of an old one.
+            self.send(from, Message::HeartbeatReply { round: Round(0) });
             return;
         }
         if term > self.hard_state.term {

@@ -113,7 +113,14 @@ macro_rules! display_as_number {
         }
     )* };
 }
-display_as_number!(NodeId, GroupId, Term, Index, WriteId, FetchId, ReadId, ProposalId, Round);
+display_as_number!(GroupId, Term, Index, WriteId, FetchId, ReadId, ProposalId, Round);
+
+impl fmt::Display for NodeId {
+    /// Hexadecimal, as etcd and its tools print member ids: a log line and a member list name the same thing alike.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::LowerHex::fmt(&self.0, f)
+    }
+}
 
 impl fmt::Display for LogId {
     /// `index@term`, as in the golden scripts.

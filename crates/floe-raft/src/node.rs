@@ -10,7 +10,7 @@ use crate::effect::{Effect, RoleKind};
 use crate::entry::{Entry, EntryKind, HardState, Restored};
 use crate::error::{ConfigError, ProposeError, ReadError, TransferError};
 use crate::fetch::Fetches;
-use crate::forward::Forwards;
+use crate::forward::{Forwards, Taken};
 use crate::id::{FetchId, Index, LogId, NodeId, ProposalId, ReadId, Round, Term, Time, WriteId};
 use crate::input::{Fetched, SnapshotOutcome};
 use crate::invariants::Invariants;
@@ -55,6 +55,8 @@ pub struct Node {
     pub(crate) asks: Asks,
     pub(crate) ready_reads: ReadyReads,
     pub(crate) forwards: Forwards,
+    /// The commands that others passed on to this node in this term.
+    pub(crate) taken: Taken,
     pub(crate) outbox: Outbox,
     /// What the last `RoleChanged` said.
     announced: (RoleKind, Term, Option<NodeId>),
@@ -94,6 +96,7 @@ impl Node {
             asks: Asks::new(salt),
             ready_reads: ReadyReads::default(),
             forwards: Forwards::new(salt),
+            taken: Taken::new(hard_state),
             outbox: Outbox::default(),
             announced: (RoleKind::Follower, hard_state.term, None),
             dirty: false,
@@ -339,8 +342,7 @@ impl Node {
                 }
                 return;
             }
-            Message::Propose { proposals } if term < own => return self.handle_propose(from, proposals),
-            _ if term < own => return self.answer_old(from, message),
+            _ if term < own => return self.answer_old(from, &message),
             _ => {}
         }
         if term > own {
@@ -371,16 +373,18 @@ impl Node {
 
     /// A message of a term that is over. Its sender learns of the present one: a node that got ahead in terms could
     /// otherwise neither win an election nor follow anybody (etcd #5468, #8243).
-    fn answer_old(&mut self, from: NodeId, message: Message) {
+    ///
+    /// The answer carries the present term, and so must mean nothing in it. An answer to the round of an old
+    /// heartbeat would confirm the round of the same number of a leader that leads again since, and a stale read
+    /// with it; a refusal of an old append or vote would count against a present one. Round zero was never sent: all
+    /// that this says is the term.
+    fn answer_old(&mut self, from: NodeId, message: &Message) {
         match message {
-            Message::Append { prev, .. } => {
-                self.send(from, Message::AppendReject { prev, hint: LogId::ZERO });
-            }
-            Message::Heartbeat { round, .. } => self.send(from, Message::HeartbeatReply { round }),
-            Message::Snapshot { last, .. } => {
-                self.send(from, Message::AppendReject { prev: last, hint: LogId::ZERO });
-            }
-            Message::ReadIndex { round } => self.send(from, Message::ReadIndexReply { round, index: None }),
+            Message::Append { .. }
+            | Message::Heartbeat { .. }
+            | Message::Snapshot { .. }
+            | Message::ReadIndex { .. }
+            | Message::Propose { .. } => self.send(from, Message::HeartbeatReply { round: Round(0) }),
             Message::PreVote { .. }
             | Message::PreVoteReply { .. }
             | Message::Vote { .. }
@@ -389,7 +393,6 @@ impl Node {
             | Message::AppendReject { .. }
             | Message::HeartbeatReply { .. }
             | Message::ReadIndexReply { .. }
-            | Message::Propose { .. }
             | Message::ProposeReply { .. }
             | Message::TimeoutNow { .. } => {}
         }

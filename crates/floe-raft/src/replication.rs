@@ -190,7 +190,7 @@ impl Sender<'_> {
     fn admits(&self, progress: &Progress) -> bool {
         progress.fetch.is_none()
             && match progress.mode {
-                Mode::Probe { paused } => !paused,
+                Mode::Probe { paused, .. } => !paused,
                 Mode::Replicate => {
                     !progress.inflight.is_full(self.config.inflight_messages, self.config.inflight_bytes)
                 }
@@ -207,13 +207,13 @@ impl Sender<'_> {
         let prev = progress.next.prev();
         let Some(prev_term) = self.log.term_at(prev) else { return };
         let last = prev.plus(entries.len() as u64);
-        match &mut progress.mode {
-            Mode::Probe { paused } => *paused = true,
+        let cost = entries.iter().map(Entry::cost).sum();
+        match progress.mode {
+            Mode::Probe { .. } => progress.mode = Mode::Probe { paused: true, sent: Some((last, cost)) },
+            Mode::Replicate if entries.is_empty() => {}
             Mode::Replicate => {
-                if !entries.is_empty() {
-                    progress.inflight.push(last, entries.iter().map(Entry::cost).sum());
-                    progress.next = last.next();
-                }
+                progress.inflight.push(last, cost);
+                progress.next = last.next();
             }
             Mode::Snapshot => return,
         }

@@ -70,11 +70,14 @@ impl Node {
             return false;
         };
         self.log.restart(last);
+        let is_changed = membership != *self.members.current();
         self.members.restart(membership);
         self.commit = last.index;
         self.apply.restart(last.index);
         self.fetches.forget_apply();
-        self.outbox.push(Effect::MembershipChanged(self.members.current().clone()));
+        if is_changed {
+            self.outbox.push(Effect::MembershipChanged(self.members.current().clone()));
+        }
         if term == self.hard_state.term {
             self.owe(last.index);
         }

@@ -10,8 +10,10 @@ pub(crate) enum Mode {
     /// One append, then wait for its answer: where the logs agree is not known, or messages were lost. A paused
     /// probe goes on with the peer's next sign of life, so that a dead peer costs one message a heartbeat.
     Probe {
-        /// The probe is sent.
+        /// The probe is sent, or none is to be for now.
         paused: bool,
+        /// Where the probe ended and what its entries cost: they came with it, and need not be sent again.
+        sent: Option<(Index, u64)>,
     },
     /// As many as the window admits, each after the one before without waiting.
     Replicate,
@@ -48,7 +50,7 @@ impl Progress {
         Self {
             matched: Index::ZERO,
             next,
-            mode: Mode::Probe { paused: false },
+            mode: Mode::Probe { paused: false, sent: None },
             inflight: Inflight::default(),
             recent: false,
             round: Round(0),
@@ -61,7 +63,7 @@ impl Progress {
     /// Looks for agreement from `next` on.
     pub(crate) fn probe(&mut self, next: Index, paused: bool) {
         self.next = next.max(self.matched.next());
-        self.mode = Mode::Probe { paused };
+        self.mode = Mode::Probe { paused, sent: None };
         self.inflight.clear();
         self.told = Index::ZERO;
         self.nudge = false;
@@ -74,20 +76,27 @@ impl Progress {
         self.next = self.next.max(self.matched.next());
         match self.mode {
             Mode::Replicate => self.inflight.release(matched),
-            // What agrees ends here: whatever was sent beyond it while probing is sent again.
-            Mode::Probe { .. } => self.replicate(),
+            // Some append of this leader was accepted, so that the one before the answer most likely was, with all
+            // that it carried. If not, the next one is refused.
+            Mode::Probe { sent, .. } => self.replicate(sent),
             // An append that was on its way when the snapshot was chosen may have been enough.
-            Mode::Snapshot if self.matched >= base => self.replicate(),
+            Mode::Snapshot if self.matched >= base => self.replicate(None),
             Mode::Snapshot => {}
         }
     }
 
-    fn replicate(&mut self) {
-        self.next = self.matched.next();
+    fn replicate(&mut self, sent: Option<(Index, u64)>) {
         self.mode = Mode::Replicate;
+        self.next = self.matched.next();
         self.inflight.clear();
         self.nudge = false;
         self.fetch = None;
+        if let Some((last, bytes)) = sent
+            && last > self.matched
+        {
+            self.inflight.push(last, bytes);
+            self.next = last.next();
+        }
     }
 
     /// The peer answered a heartbeat.
@@ -95,7 +104,7 @@ impl Progress {
         self.recent = true;
         self.round = self.round.max(round);
         match &mut self.mode {
-            Mode::Probe { paused } => *paused = false,
+            Mode::Probe { paused, .. } => *paused = false,
             Mode::Replicate => self.nudge = self.matched.next() < self.next,
             Mode::Snapshot => {}
         }
