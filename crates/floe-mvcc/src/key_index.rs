@@ -79,17 +79,18 @@ impl History {
         after.checked_sub(1).map(|at| self.older[at])
     }
 
-    /// The changes that a compaction at `revision` drops: all that a newer one at or below it supersedes, and a deletion
-    /// below it. A deletion exactly at it stays, because a watch may begin there (etcd #18089, #19179). They are
-    /// always the oldest.
-    pub(crate) fn superseded(&self, revision: i64) -> impl Iterator<Item = Place> + '_ {
-        let changes = || self.older.iter().chain(std::iter::once(&self.newest.change));
-        let until = changes().take_while(|change| change.place.revision <= revision).count();
-        let last_goes = changes()
-            .nth(until.wrapping_sub(1))
-            .is_some_and(|change| change.tombstone && change.place.revision < revision);
-        let dropped = if last_goes { until } else { until.saturating_sub(1) };
-        self.older.iter().chain(std::iter::once(&self.newest.change)).take(dropped).map(|change| change.place)
+    /// The changes that go when the sweep of a compaction at `revision` comes to the one at `place`: those before it,
+    /// which it supersedes, and itself, if a newer one at or below the compaction supersedes it, or if it is a deletion.
+    /// Changes exactly at the compaction stay, deletions too, because a watch may begin there (etcd #18089, #19179).
+    /// What goes is always the oldest.
+    pub(crate) fn swept_by(&self, place: Place, revision: i64) -> impl Iterator<Item = Place> + '_ {
+        let changes = || self.older.iter().chain([&self.newest.change]);
+        let below = |change: &&Change| change.place < place && change.place.revision < revision;
+        let before = changes().take_while(below).count();
+        let goes = place.revision < revision
+            && (changes().nth(before).is_some_and(|own| own.tombstone)
+                || changes().nth(before + 1).is_some_and(|next| next.place.revision <= revision));
+        changes().take(before + usize::from(goes)).map(|change| change.place)
     }
 }
 

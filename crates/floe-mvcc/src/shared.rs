@@ -19,7 +19,7 @@ use crate::kv::KeyValue;
 use crate::lease::Lessor;
 use crate::record::{self, Record};
 use crate::roster::Roster;
-use crate::watch::Hub;
+use crate::watch::{Hub, QueueLimits};
 
 /// Locks. A thread that panicked with the lock left data that is still whole: every change under these locks is a
 /// sequence of map operations, each complete in itself, and the writer marks its store as failed when one is missing.
@@ -117,8 +117,14 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(published: Published, lessor: Lessor, roster: Roster, row_bytes: i64) -> Self {
-        let hub = Hub::new(published.revision);
+    pub(crate) fn new(
+        published: Published,
+        lessor: Lessor,
+        roster: Roster,
+        row_bytes: i64,
+        limits: QueueLimits,
+    ) -> Self {
+        let hub = Hub::new(published.revision, limits);
         Self {
             published: RwLock::new(published),
             pins: Mutex::default(),

@@ -19,6 +19,7 @@ use crate::reader::Reader;
 use crate::record::{self, ROW_OVERHEAD_BYTES, Record, State};
 use crate::roster::Roster;
 use crate::shared::{Published, Rows, Shared};
+use crate::watch::QueueLimits;
 
 /// How many keys enter the index while readers wait. About a hundred microseconds.
 const KEYS_PER_MERGE: usize = 256;
@@ -44,11 +45,16 @@ pub struct StoreOptions {
     /// How many bytes of the file to keep in memory. Up to half of it may be changes that are not in the file yet. The
     /// operating system caches the file, too, so a miss costs a copy rather than a disk access while memory lasts.
     pub cache_bytes: usize,
+    /// How many events may wait for a watch stream that is not polled. Beyond, its watchers fall behind and are brought
+    /// up from the file later.
+    pub watch_queue_events: usize,
+    /// How many bytes of keys and values may.
+    pub watch_queue_bytes: usize,
 }
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        Self { cache_bytes: 32 << 20 }
+        Self { cache_bytes: 32 << 20, watch_queue_events: 8192, watch_queue_bytes: 8 << 20 }
     }
 }
 
@@ -80,7 +86,8 @@ impl Store {
             let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
             File::open(directory)?.sync_all()?;
         }
-        let shared = load(&db, state)?;
+        let limits = QueueLimits { events: options.watch_queue_events, bytes: options.watch_queue_bytes };
+        let shared = load(&db, state, limits)?;
         let store = Self {
             db,
             path: path.to_owned(),
@@ -259,7 +266,7 @@ fn initialize(db: &Database) -> Result<State, StorageError> {
 }
 
 /// Builds all that is in memory from the file.
-fn load(db: &Database, state: State) -> Result<Shared, StorageError> {
+fn load(db: &Database, state: State, limits: QueueLimits) -> Result<Shared, StorageError> {
     let rows = Arc::new(snapshot(db)?);
     let txn = db.begin_read().map_err(StorageError::redb)?;
     let lessor = Lessor::default();
@@ -317,5 +324,5 @@ fn load(db: &Database, state: State) -> Result<Shared, StorageError> {
         sweeping: state.sweep.is_some(),
         rows,
     };
-    Ok(Shared::new(published, lessor, roster, row_bytes))
+    Ok(Shared::new(published, lessor, roster, row_bytes, limits))
 }

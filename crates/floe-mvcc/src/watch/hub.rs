@@ -11,10 +11,6 @@ use crate::key_index::Place;
 use crate::kv::Event;
 use crate::shared::lock;
 
-/// How many events wait for one stream at most before its watchers fall behind.
-const MAX_QUEUED_EVENTS: usize = 8192;
-/// How many bytes of keys and values.
-const MAX_QUEUED_BYTES: usize = 8 << 20;
 /// How many revisions one round of catching up covers: etcd's number.
 const REVISIONS_PER_ROUND: i64 = 1000;
 /// How many watchers it brings up at once.
@@ -61,9 +57,18 @@ pub(super) struct Taken {
     pub(super) more: bool,
 }
 
+/// How much waits for one stream before its watchers fall behind. One revision may exceed either: it stays together.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct QueueLimits {
+    pub(crate) events: usize,
+    /// Of keys and values.
+    pub(crate) bytes: usize,
+}
+
 /// The hub of a store.
 pub(crate) struct Hub {
     watchers: AtomicUsize,
+    limits: QueueLimits,
     streams: Mutex<Streams>,
 }
 
@@ -93,10 +98,10 @@ struct Watcher {
 }
 
 impl Hub {
-    pub(crate) fn new(revision: i64) -> Self {
+    pub(crate) fn new(revision: i64, limits: QueueLimits) -> Self {
         let streams =
             Streams { revision, next_stream: 0, by_id: BTreeMap::new(), registry: Registry::default() };
-        Self { watchers: AtomicUsize::new(0), streams: Mutex::new(streams) }
+        Self { watchers: AtomicUsize::new(0), limits, streams: Mutex::new(streams) }
     }
 
     /// Whether anybody watches, so that a batch should keep its changes.
@@ -117,7 +122,7 @@ impl Hub {
             match changes {
                 Some(changes) => {
                     for change in changes {
-                        streams.hand_out(&Arc::new(change), &mut woken);
+                        streams.hand_out(&Arc::new(change), self.limits, &mut woken);
                     }
                 }
                 None => streams.leave_behind(before + 1, revision, &mut woken),
@@ -232,11 +237,16 @@ impl Streams {
         true
     }
 
-    fn hand_out(&mut self, change: &Arc<Changed>, woken: &mut BTreeMap<u64, Arc<dyn Fn() + Send + Sync>>) {
+    fn hand_out(
+        &mut self,
+        change: &Arc<Changed>,
+        limits: QueueLimits,
+        woken: &mut BTreeMap<u64, Arc<dyn Fn() + Send + Sync>>,
+    ) {
         let Self { by_id, registry, .. } = self;
         registry.for_each(&change.event.kv().key, |watcher| {
             if let Some(stream) = by_id.get_mut(&watcher.stream)
-                && stream.offer(watcher.id, change)
+                && stream.offer(watcher.id, change, limits)
             {
                 woken.entry(watcher.stream).or_insert_with(|| Arc::clone(&stream.wake));
             }
@@ -288,7 +298,7 @@ impl Streams {
 
 impl Stream {
     /// Queues a change for a watcher that wants it, or leaves the watcher behind. Says whether the stream has news.
-    fn offer(&mut self, id: i64, change: &Arc<Changed>) -> bool {
+    fn offer(&mut self, id: i64, change: &Arc<Changed>, limits: QueueLimits) -> bool {
         let Some(watcher) = self.watchers.get_mut(&id) else {
             return false;
         };
@@ -296,7 +306,7 @@ impl Stream {
         if watcher.behind || revision < watcher.next_revision || !wants(&watcher.spec, &change.event) {
             return false;
         }
-        let full = self.queue.len() >= MAX_QUEUED_EVENTS || self.queued_bytes >= MAX_QUEUED_BYTES;
+        let full = self.queue.len() >= limits.events || self.queued_bytes >= limits.bytes;
         if full && watcher.queued_revision != revision {
             watcher.behind = true;
             watcher.next_revision = revision;

@@ -9,7 +9,7 @@ mod hub;
 mod registry;
 mod stream;
 
-pub(crate) use hub::{Changed, Hub};
+pub(crate) use hub::{Changed, Hub, QueueLimits};
 pub use stream::WatchStream;
 
 use crate::kv::{Event, KeyRange, KeyValue};
