@@ -79,8 +79,10 @@ impl Builder {
     pub async fn start<M: StateMachine>(self, state_machine: M) -> Result<Handle<M::Reply>, StartError> {
         let (done, started) = completion();
         let path = self.config.data_dir.clone();
+        // All threads of the node log in the caller's span, which names the member where a process has several.
+        let span = tracing::Span::current();
         let spawned = std::thread::Builder::new().name("floe-start".into()).spawn(move || {
-            done.complete_now(self.start_blocking(state_machine));
+            done.complete_now(span.in_scope(|| self.start_blocking(state_machine)));
         });
         let doing = "cannot start a thread to open";
         if let Err(error) = spawned {
@@ -245,7 +247,8 @@ fn assemble<M: StateMachine>(
         workers: Workers { threads, stop_net: Some(stop_net), stopped },
         limits,
     });
-    std::thread::Builder::new().name("floe-driver".into()).spawn(move || driver.run())?;
+    let span = tracing::Span::current();
+    std::thread::Builder::new().name("floe-driver".into()).spawn(move || span.in_scope(|| driver.run()))?;
     Ok(Handle::new(Shared {
         inbox,
         live,

@@ -22,9 +22,10 @@ impl Threads {
         body: impl FnOnce() + Send + 'static,
     ) -> io::Result<()> {
         let inbox = Arc::clone(inbox);
+        let span = tracing::Span::current();
         let thread = thread::Builder::new().name(format!("floe-{name}")).spawn(move || {
             let watch = Watch { name, inbox };
-            body();
+            span.in_scope(body);
             drop(watch);
         })?;
         self.running.push((name, thread));

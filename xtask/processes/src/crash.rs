@@ -23,6 +23,8 @@ const WRITERS: u64 = 4;
 const ELECTION_TIMEOUT_MS: u32 = 300;
 const WRITE_LIMIT: Duration = Duration::from_secs(4);
 const READ_LIMIT: Duration = Duration::from_secs(30);
+/// How long a writer waits after an error: nobody wins by asking dead members ten thousand times a second.
+const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(10);
 /// Faults printed when a check fails; the rest is counted.
 const FAULTS_SHOWN: usize = 10;
 
@@ -195,7 +197,10 @@ async fn write_for_ever(writer: u64, seed: u64, shared: Arc<Shared>) {
                 shared.ledger.lock().unwrap_or_else(PoisonError::into_inner).acknowledged(&key, revision);
             }
             // Whatever the error says, the ledger keeps the write as one that may have happened.
-            Err(_) => member = (member + 1) % shared.clients.len(),
+            Err(_) => {
+                member = (member + 1) % shared.clients.len();
+                sleep(PAUSE_AFTER_ERROR).await;
+            }
         }
         drop(writing);
         tokio::task::yield_now().await;

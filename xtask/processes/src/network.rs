@@ -117,6 +117,9 @@ impl Drop for Namespaces {
     fn drop(&mut self) {
         // What was never built fails to come down, and that is fine.
         for member in 0..self.members {
+            // A namespace outlives its name while a dead member's sockets wait for answers, and its cables with it.
+            let _ = ip(&["link", "del", &self.plug(member, 'c')]);
+            let _ = ip(&["link", "del", &self.plug(member, 'p')]);
             let _ = ip(&["netns", "del", &self.namespace(member)]);
         }
         for bridge in [self.client_bridge(), self.peer_bridge(Side::A), self.peer_bridge(Side::B)] {

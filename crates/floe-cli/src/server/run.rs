@@ -7,6 +7,7 @@ use floe::Stopped;
 use floe_etcd::{Config, Server, StartError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
+use tracing::{Instrument, Span};
 
 /// The exit code of a process that was told twice to stop, as a shell would report it.
 const STOPPED_AT_ONCE: i32 = 130;
@@ -25,6 +26,8 @@ enum RunError {
 struct Member {
     name: String,
     server: Server,
+    /// What its log lines are written in.
+    span: Span,
 }
 
 /// The signals that ask a process to end.
@@ -54,10 +57,13 @@ async fn live(configs: Vec<Config>, ready: impl FnOnce(&[(String, String)])) -> 
     let mut signals = Signals::new()?;
     let mut members: Vec<Member> = Vec::new();
     let mut outcome = Ok(());
+    let several = configs.len() > 1;
     for config in configs {
         let name = config.name.clone();
-        match Server::start(config).await {
-            Ok(server) => members.push(Member { name, server }),
+        // Where a process has several members, every line of their logs says whose it is.
+        let span = if several { tracing::error_span!("member", name) } else { Span::none() };
+        match Server::start(config).instrument(span.clone()).await {
+            Ok(server) => members.push(Member { name, server, span }),
             Err(error) => {
                 outcome = Err(RunError::Start { name, error });
                 break;
@@ -82,7 +88,7 @@ async fn serve(members: &[Member], ready: impl FnOnce(&[(String, String)])) -> s
         member.server.wait_ready().await;
         let urls: Vec<String> = member.server.client_urls().iter().map(ToString::to_string).collect();
         // Scripts that start an etcd wait for these words.
-        tracing::info!(member = member.name, "ready to serve client requests at {}", urls.join(","));
+        member.span.in_scope(|| tracing::info!("ready to serve client requests at {}", urls.join(",")));
         served.push((member.name.clone(), urls.into_iter().next().unwrap_or_default()));
     }
     ready(&served);
@@ -107,16 +113,16 @@ async fn first_failure(members: &[Member]) -> RunError {
 /// Stops all members together: each hands over what it leads and finishes what is under way. A second signal ends
 /// the process at once, which is as safe as any crash.
 async fn stop(members: Vec<Member>, signals: &mut Signals) {
+    tracing::info!("stopping");
     let mut stopping = JoinSet::new();
     for member in members {
-        tracing::info!(member = member.name, "stopping");
-        stopping.spawn(async move { member.server.shutdown().await });
+        stopping.spawn(async move { member.server.shutdown().await }.instrument(member.span));
     }
     let all_stopped = async { while stopping.join_next().await.is_some() {} };
     tokio::select! {
         () = all_stopped => tracing::info!("stopped"),
         () = signals.next() => {
-            tracing::warn!("told twice to stop: ending at once");
+            tracing::warn!("a signal while stopping: ending at once");
             std::process::exit(STOPPED_AT_ONCE);
         }
     }
