@@ -133,6 +133,17 @@ fn a_lost_write_is_found_out_even_with_its_identifier() {
 }
 
 #[test]
+fn the_last_writes_lost_together_are_found_out_by_their_identifiers() {
+    for lost_from in [0, 1024, 2048] {
+        let (disk, _) = written();
+        disk.damage(SEGMENT, |bytes| bytes[FRAME as usize + lost_from..][..4096].fill(0));
+        let error = try_open(&disk).unwrap_err();
+        let OpenError::Corrupt { offset, undecided: false, .. } = error else { panic!("{error}") };
+        assert_eq!(offset, FRAME + lost_from as u64);
+    }
+}
+
+#[test]
 fn a_misdirected_write_is_found_out() {
     // A whole frame, or a whole record, at another place where one belongs.
     for (from, to, length) in [(0, 1024, 1024), (40 + 64, 1024 + 40, 352), (1024 + 40, 40 + 64, 352)] {
