@@ -153,18 +153,19 @@ struct Sender<'a> {
 
 impl Sender<'_> {
     fn serve(&mut self, to: NodeId, progress: &mut Progress) {
+        // Also when the window is full. All of it may be lost, and what would show that, the append after it, can no
+        // longer be made.
+        if !self.has_prev(progress) {
+            self.snapshot(to, progress);
+            return;
+        }
         let last = self.log.last().index;
         let mut sent = false;
         while self.admits(progress) {
-            if !self.has_prev(progress) {
-                self.snapshot(to, progress);
-                return;
-            }
             let is_probe = matches!(progress.mode, Mode::Probe { .. });
             if progress.next > last {
                 if is_probe {
                     self.append(to, progress, Vec::new());
-                    sent = true;
                 }
                 break;
             }
@@ -177,12 +178,10 @@ impl Sender<'_> {
             }
             sent = true;
         }
-        if progress.mode == Mode::Replicate && !sent && self.has_prev(progress) {
-            // A follower that waits to apply should not wait for the next heartbeat.
-            let has_news = self.commit.min(progress.next.prev()) > progress.told;
-            if has_news || progress.nudge {
-                self.append(to, progress, Vec::new());
-            }
+        // A follower that waits to apply should not wait for the next heartbeat.
+        let has_news = self.commit.min(progress.next.prev()) > progress.told;
+        if progress.mode == Mode::Replicate && !sent && (has_news || progress.nudge) {
+            self.append(to, progress, Vec::new());
         }
     }
 
@@ -233,9 +232,16 @@ impl Sender<'_> {
         }
     }
 
-    /// Asks for a snapshot, of a peer that lives: to a dead one its state would be read for nothing.
+    /// Asks for a snapshot, unless one is on its way. Only for a peer that lives: to a dead one the state would be read
+    /// for nothing.
     fn snapshot(&mut self, to: NodeId, progress: &mut Progress) {
-        if progress.recent {
+        let may_send = match progress.mode {
+            Mode::Probe { paused, .. } => !paused,
+            Mode::Replicate => true,
+            Mode::Snapshot => false,
+        };
+        if may_send && progress.recent {
+            progress.probe(progress.next, true);
             progress.mode = Mode::Snapshot;
             let at_least = self.log.base().index;
             self.outbox.push(Effect::SendSnapshot { to, term: self.term, at_least });

@@ -15,6 +15,8 @@ pub(crate) struct Installing {
     membership: Membership,
     /// The term that it came in.
     term: Term,
+    /// A newer one that arrived meanwhile. Its sender waits for it to be acknowledged, so that it is not dropped.
+    following: Option<Box<Self>>,
 }
 
 impl Node {
@@ -29,7 +31,7 @@ impl Node {
         match outcome {
             // Where the peer stands is for the peer to say: the next probe follows the snapshot.
             SnapshotOutcome::Installed(id) => {
-                progress.probe(id.index.min(self.log.last().index).next(), false)
+                progress.probe(id.index.min(self.log.last().index).next(), false);
             }
             // Paused until the peer shows that it lives, so that a dead one is not streamed to again and again.
             SnapshotOutcome::Failed => progress.probe(progress.matched.next(), true),
@@ -38,33 +40,43 @@ impl Node {
 
     /// A whole snapshot arrived at the host, from the leader of this term.
     pub(crate) fn handle_snapshot(&mut self, from: NodeId, last: LogId, membership: Membership) {
-        if !self.follow(from) || self.installing.is_some() {
+        if !self.follow(from) {
             return;
         }
+        let arrived = Installing { last, membership, term: self.hard_state.term, following: None };
+        match &mut self.installing {
+            Some(installing) if last.index > installing.last.index => {
+                installing.following = Some(Box::new(arrived));
+            }
+            Some(_) => {}
+            None => self.take_up(from, arrived),
+        }
+    }
+
+    fn take_up(&mut self, from: NodeId, snapshot: Installing) {
+        let last = snapshot.last;
         let known = self.log.term_at(last.index);
         if last.index <= self.commit && known.is_some_and(|term| term != last.term) {
             self.outbox.alarm(Alarm::CommittedConflict { from, index: last.index });
-            return;
-        }
-        if last.index <= self.commit || known == Some(last.term) {
+        } else if last.index <= self.commit || known == Some(last.term) {
             // Nothing in it that is not here: an old one, or one of entries that are only not known to be committed.
             // The log stays, with all that follows them (etcd #1763).
             self.commit = self.commit.max(last.index);
             self.owe(last.index);
-            return;
+        } else {
+            // The log ends before it, or holds another entry there, and then nothing after that can be right: the
+            // whole log goes (hashicorp/raft #697). Until the host is done, nothing is appended, applied or
+            // acknowledged.
+            self.outbox.push(Effect::InstallSnapshot { last, membership: snapshot.membership.clone() });
+            self.installing = Some(snapshot);
         }
-        // The log ends before it, or holds another entry there, and then nothing after that can be right: the whole
-        // log goes (hashicorp/raft #697). Until the host is done, nothing is appended, applied or acknowledged.
-        self.installing =
-            Some(Installing { last, membership: membership.clone(), term: self.hard_state.term });
-        self.outbox.push(Effect::InstallSnapshot { last, membership });
     }
 
     /// The host applied up to `index`: whether that is the snapshot under way. The log starts anew after it; the
     /// write that says so comes only now, for a log that starts after entries which the state machine lacks would be
     /// of no use.
     pub(crate) fn finish_install(&mut self, index: Index) -> bool {
-        let Some(Installing { last, membership, term }) =
+        let Some(Installing { last, membership, term, following }) =
             self.installing.take_if(|installing| index >= installing.last.index)
         else {
             return false;
@@ -80,6 +92,13 @@ impl Node {
         }
         if term == self.hard_state.term {
             self.owe(last.index);
+        }
+        // One of a deposed leader is dropped: its successor probes, and sends its own if need be.
+        if let Some(following) = following
+            && following.term == self.hard_state.term
+            && let Some(leader) = self.leader()
+        {
+            self.take_up(leader, *following);
         }
         true
     }
