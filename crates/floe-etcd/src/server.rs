@@ -51,7 +51,8 @@ pub enum StartError {
     Store {
         /// Its file.
         path: PathBuf,
-        /// Why.
+        /// Why. What is below it (a lock, a disk) is the part that helps.
+        #[source]
         error: StorageError,
     },
     /// The replicated log cannot be started.

@@ -17,8 +17,8 @@ const STOPPED_AT_ONCE: i32 = 130;
 enum RunError {
     #[error("{doing}: {error}")]
     System { doing: &'static str, error: std::io::Error },
-    #[error("member {name} does not start: {error}")]
-    Start { name: String, error: StartError },
+    #[error("member {name} does not start: {source}")]
+    Start { name: String, source: Box<StartError> },
     #[error("member {name} stopped: {reason}")]
     Failed { name: String, reason: String },
 }
@@ -47,10 +47,24 @@ pub(crate) fn main(configs: Vec<Config>, ready: impl FnOnce(&[(String, String)])
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!("{error}");
+            tracing::error!("{}", with_causes(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// An error and its causes in one line. A cause that an error has taken into its own text is not said twice.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = error.source();
+    }
+    text
 }
 
 async fn live(configs: Vec<Config>, ready: impl FnOnce(&[(String, String)])) -> Result<(), RunError> {
@@ -65,7 +79,7 @@ async fn live(configs: Vec<Config>, ready: impl FnOnce(&[(String, String)])) -> 
         match Server::start(config).instrument(span.clone()).await {
             Ok(server) => members.push(Member { name, server, span }),
             Err(error) => {
-                outcome = Err(RunError::Start { name, error });
+                outcome = Err(RunError::Start { name, source: Box::new(error) });
                 break;
             }
         }
@@ -113,6 +127,9 @@ async fn first_failure(members: &[Member]) -> RunError {
 /// Stops all members together: each hands over what it leads and finishes what is under way. A second signal ends
 /// the process at once, which is as safe as any crash.
 async fn stop(members: Vec<Member>, signals: &mut Signals) {
+    if members.is_empty() {
+        return;
+    }
     tracing::info!("stopping");
     let mut stopping = JoinSet::new();
     for member in members {
@@ -140,5 +157,22 @@ impl Signals {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_names_its_causes_once() {
+        let disk = std::io::Error::new(std::io::ErrorKind::StorageFull, "the disk is full");
+        let inner = RunError::System { doing: "opening", error: disk };
+        assert_eq!(with_causes(&inner), "opening: the disk is full");
+
+        #[derive(Debug, thiserror::Error)]
+        #[error("the store failed")]
+        struct Outer(#[source] RunError);
+        assert_eq!(with_causes(&Outer(inner)), "the store failed: opening: the disk is full");
     }
 }
