@@ -177,6 +177,17 @@ impl Engine {
         sleep(PAUSE).await;
     }
 
+    /// Resolves when the rows of all compactions so far are gone from this member's store.
+    pub(crate) async fn swept(&self) -> Result<(), Status> {
+        while self.reader.is_sweeping() {
+            if *self.stopping.borrow() {
+                return Err(EtcdError::Stopped.into());
+            }
+            sleep(PAUSE).await;
+        }
+        Ok(())
+    }
+
     /// Resolves when the server begins to stop.
     pub(crate) async fn stopped(&self) {
         // The sender is dropped only after it said so.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use axum::{Json, Router};
@@ -24,7 +25,20 @@ pub(crate) fn router(engine: Arc<Engine>) -> Router {
         .route("/readyz", any(readyz))
         .route("/readyz/{check}", any(readyz_check))
         .route("/version", any(version))
+        .fallback(async || not_found())
+        .layer(map_response(allow_other_origins))
         .with_state(engine)
+}
+
+/// Pages from elsewhere may ask, as etcd lets them by default: what is answered here is no secret from anybody who can
+/// reach the port.
+async fn allow_other_origins(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    let allow = HeaderValue::from_static;
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allow("*"));
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, allow("POST, GET, OPTIONS, PUT, DELETE"));
+    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, allow("accept, content-type, authorization"));
+    response
 }
 
 type Parameters = Query<Vec<(String, String)>>;
@@ -38,6 +52,10 @@ const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 fn text(status: StatusCode, body: String) -> Response {
     let nosniff = (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     (status, [(header::CONTENT_TYPE, TEXT), nosniff], body).into_response()
+}
+
+fn not_found() -> Response {
+    text(StatusCode::NOT_FOUND, "404 page not found\n".into())
 }
 
 fn only_get() -> Response {
@@ -148,7 +166,7 @@ async fn probe_one(
 ) -> Response {
     match known.iter().find(|name| **name == check) {
         Some(name) => probe(engine, method, parameters, &[name]).await,
-        None => text(StatusCode::NOT_FOUND, "404 page not found\n".into()),
+        None => not_found(),
     }
 }
 

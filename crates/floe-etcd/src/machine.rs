@@ -2,16 +2,21 @@
 
 use bytes::Bytes;
 use floe::{Batch, Index, LogId, StateMachine, StateMachineError, Term};
-use floe_mvcc::{Applied, Reply, StorageError, Store};
+use floe_mvcc::{Applied, Reader, Reply, StorageError, Store};
 
 /// The store, owned by the thread that applies.
 pub(crate) struct Machine {
     store: Store,
+    reader: Reader,
 }
+
+/// How many rows of a compaction are removed at a time while there is nothing else to do. About a millisecond.
+const ROWS_PER_UPKEEP: usize = 256;
 
 impl Machine {
     pub(crate) fn new(store: Store) -> Self {
-        Self { store }
+        let reader = store.reader();
+        Self { store, reader }
     }
 }
 
@@ -39,5 +44,13 @@ impl StateMachine for Machine {
 
     fn checkpoint(&mut self) -> Result<LogId, StateMachineError> {
         self.store.checkpoint().map(log_id).map_err(failed)
+    }
+
+    fn has_upkeep(&self) -> bool {
+        self.reader.is_sweeping()
+    }
+
+    fn upkeep(&mut self) -> Result<(), StateMachineError> {
+        self.store.maintain(ROWS_PER_UPKEEP).map(drop).map_err(failed)
     }
 }

@@ -94,8 +94,12 @@ impl<M: StateMachine> Applier<M> {
     pub(crate) fn run(mut self) {
         let mut work = Vec::new();
         loop {
-            let wait = (self.applied != self.checkpointed)
-                .then(|| self.checkpoint_at.saturating_duration_since(Instant::now()));
+            let wait = if self.machine.has_upkeep() {
+                Some(Duration::ZERO)
+            } else {
+                (self.applied != self.checkpointed)
+                    .then(|| self.checkpoint_at.saturating_duration_since(Instant::now()))
+            };
             let taken = self.queue.take(&mut work, wait);
             if let Err(error) = self.turn(&mut work, taken) {
                 self.inbox.report(Input::Failed(Failure::StateMachine(Arc::new(error))));
@@ -117,6 +121,9 @@ impl<M: StateMachine> Applier<M> {
             }
         }
         self.apply(&mut pending)?;
+        if taken == Taken::Nothing && self.machine.has_upkeep() {
+            self.machine.upkeep()?;
+        }
         let due = self.bytes >= self.policy.bytes
             || (taken != Taken::Closed && Instant::now() >= self.checkpoint_at);
         if self.applied != self.checkpointed && (stopping || due) {

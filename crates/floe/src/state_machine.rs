@@ -26,6 +26,17 @@ pub trait StateMachine: Send + 'static {
     /// Makes all that is applied durable and returns what is. Called every two seconds or 64 MiB of commands, and
     /// at a graceful stop.
     fn checkpoint(&mut self) -> Result<LogId, StateMachineError>;
+
+    /// Whether there is work of its own that can wait, like freeing what nobody can see any more.
+    fn has_upkeep(&self) -> bool {
+        false
+    }
+
+    /// Does a little of that work: no more than the next command may wait for. Called while nothing is to be applied,
+    /// and again as long as there is more. It must not change what commands do or reply.
+    fn upkeep(&mut self) -> Result<(), StateMachineError> {
+        Ok(())
+    }
 }
 
 /// Commands to apply as one.

@@ -106,6 +106,9 @@ impl Kv for KvService {
     ) -> Result<Response<pb::CompactionResponse>, Status> {
         let request = request.into_inner();
         let done = self.engine.propose(&Command::Compact { revision: request.revision }).await?;
+        if request.physical {
+            self.engine.swept().await?;
+        }
         Ok(Response::new(pb::CompactionResponse { header: Some(self.engine.header(done.revision)) }))
     }
 }

@@ -31,7 +31,7 @@ async fn versions_and_health_are_json() {
     assert_eq!(request(&member, "GET", "/health").await, healthy);
     assert_eq!(request(&member, "GET", "/health?serializable=true").await, healthy);
     assert_eq!(request(&member, "POST", "/health").await, (405, "Method Not Allowed\n".into()));
-    assert_eq!(request(&member, "GET", "/nothing").await.0, 404);
+    assert_eq!(request(&member, "GET", "/nothing").await, (404, "404 page not found\n".into()));
 }
 
 #[tokio::test]
