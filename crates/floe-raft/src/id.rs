@@ -3,7 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-/// A member of a group. Zero is never a member. An id is used once: a node that lost its disk returns under a new one.
+/// A member of a group. Zero is never a member. An id is used once: a node that lost its disk returns under a new
+/// one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub u64);
 

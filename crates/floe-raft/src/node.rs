@@ -52,6 +52,8 @@ pub struct Node {
     /// While the host puts a snapshot in place.
     pub(crate) installing: Option<Installing>,
     pub(crate) fetches: Fetches,
+    /// Dropped by the host, and not yet reported applied.
+    compacted: Option<LogId>,
     pub(crate) asks: Asks,
     pub(crate) ready_reads: ReadyReads,
     pub(crate) forwards: Forwards,
@@ -93,6 +95,7 @@ impl Node {
             apply: Applying::new(applied),
             installing: None,
             fetches: Fetches::default(),
+            compacted: None,
             asks: Asks::new(salt),
             ready_reads: ReadyReads::default(),
             forwards: Forwards::new(salt),
@@ -158,18 +161,16 @@ impl Node {
         if !self.finish_install(index) {
             self.apply.report(index);
         }
+        self.compact();
         self.check();
     }
 
-    /// The host dropped the log's entries up to and including `base`, which must be applied. Anything else is
-    /// ignored: the entries are then still asked for, and found missing.
+    /// The host dropped the log's entries up to and including `base`, which its state machine contains. If that is
+    /// not reported yet, it takes effect once it is.
     pub fn handle_compacted(&mut self, base: LogId) {
-        let is_new = base.index > self.log.base().index;
-        if is_new && base.index <= self.apply.applied() && self.log.matches(base) {
-            self.log.compact(base);
-            self.members.compact(base.index);
-            self.dirty = true;
-        }
+        self.dirty = true;
+        self.compacted = self.compacted.max(Some(base));
+        self.compact();
         self.check();
     }
 
@@ -316,6 +317,15 @@ impl Node {
             progress,
             transfer_to,
             reads_waiting: self.reads_waiting(),
+        }
+    }
+
+    /// Forgets what the host has dropped, as far as it is applied. A base that is not of this log is ignored.
+    fn compact(&mut self) {
+        let Some(base) = self.compacted.take_if(|base| base.index <= self.apply.applied()) else { return };
+        if base.index > self.log.base().index && self.log.matches(base) {
+            self.log.compact(base);
+            self.members.compact(base.index);
         }
     }
 

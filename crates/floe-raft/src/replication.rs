@@ -232,8 +232,8 @@ impl Sender<'_> {
         }
     }
 
-    /// Asks for a snapshot, unless one is on its way. Only for a peer that lives: to a dead one the state would be read
-    /// for nothing.
+    /// Asks for a snapshot, unless one is on its way. Only for a peer that lives: to a dead one the state would be
+    /// read for nothing.
     fn snapshot(&mut self, to: NodeId, progress: &mut Progress) {
         let may_send = match progress.mode {
             Mode::Probe { paused, .. } => !paused,

@@ -1,4 +1,5 @@
-//! Snapshots: the leader asks its host to send one, the follower its host to install one. State never passes the core.
+//! Snapshots: the leader asks its host to send one, the follower its host to install one. State never passes the
+//! core.
 
 use crate::effect::{Alarm, Effect};
 use crate::id::{Index, LogId, NodeId, Term};
