@@ -37,6 +37,19 @@ pub(crate) struct Checker {
     refused: BTreeSet<Bytes>,
     /// What each node last said of itself.
     nodes: BTreeMap<NodeId, Seen>,
+    /// How much there was to check.
+    pub(crate) tally: Tally,
+}
+
+/// How much there was to check.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tally {
+    /// Snapshots installed.
+    pub(crate) installs: usize,
+    /// Reads answered.
+    pub(crate) reads: usize,
+    /// Forwarded commands that a leader appended.
+    pub(crate) forwards: usize,
 }
 
 /// What a node last said of itself.
@@ -55,6 +68,11 @@ impl Checker {
     /// The last entry that any node ever knew as committed.
     pub(crate) fn commit(&self) -> Index {
         self.committed.last_key_value().map_or(Index::ZERO, |(index, _)| *index)
+    }
+
+    /// How many terms had a leader.
+    pub(crate) fn leaders(&self) -> usize {
+        self.leaders.len()
     }
 
     /// Whether every read was answered.
@@ -208,13 +226,16 @@ impl Checker {
         self.nodes.get(&node).is_some_and(|seen| seen.role == RoleKind::Leader && seen.term == term)
     }
 
-    /// A node starts, for the first time or again.
-    pub(crate) fn started(&mut self, status: &Status, disk: &Disk) -> Result<(), Failure> {
-        let node = status.id;
-        law(status.hard_state != disk.hard_state, || format!("n{node} starts without its term and vote"))?;
+    /// A node loses power: it leads no more, and may come back without what was not durable.
+    pub(crate) fn crashed(&mut self, node: NodeId) {
         self.nodes.remove(&node);
         self.reads.retain(|(reader, _), _| *reader != node);
-        Ok(())
+    }
+
+    /// A node starts, for the first time or again.
+    pub(crate) fn started(&self, status: &Status, disk: &Disk) -> Result<(), Failure> {
+        let node = status.id;
+        law(status.hard_state != disk.hard_state, || format!("n{node} starts without its term and vote"))
     }
 
     /// What a node says of itself after a step.
@@ -304,6 +325,7 @@ impl Checker {
     pub(crate) fn installed(&mut self, node: NodeId, machine: &Machine) -> Result<(), Failure> {
         let last = machine.last;
         let committed = self.committed.get(&last.index).map(|(id, _)| *id);
+        self.tally.installs += 1;
         law(committed != Some(last), || {
             format!("n{node} installs a snapshot of {last}, which is not what was committed")
         })?;
@@ -335,6 +357,7 @@ impl Checker {
         let Some(commit) = self.reads.remove(&(node, read)) else {
             return Err(Failure::law(format!("n{node} answers r{read}, which is not under way")));
         };
+        self.tally.reads += 1;
         law(index < commit, || {
             format!(
                 "n{node} answers r{read} at {index}; {commit} was committed before it was asked: a stale read"
@@ -359,6 +382,7 @@ impl Checker {
     ) -> Result<(), Failure> {
         match outcome {
             Ok(id) => {
+                self.tally.forwards += 1;
                 let other = self.entries.get(&id).is_some_and(|(_, known, _)| known != payload);
                 law(other, || format!("n{node} says a command is at {id}, where another is"))
             }

@@ -17,6 +17,7 @@ use crate::format;
 use crate::host::FetchRequest;
 use crate::machine::Machine;
 use crate::network::{Link, Network, Parcel};
+use crate::random::Random;
 
 /// What a cluster is made of.
 #[derive(Clone, Debug)]
@@ -248,6 +249,7 @@ impl Cluster {
     pub(crate) fn crash(&mut self, id: NodeId, kept: usize) -> Result<(), Failure> {
         self.node(id)?;
         self.disk(id)?.crash(kept);
+        self.checker.crashed(id);
         let member = self.member(id)?;
         let old = std::mem::replace(member, Member::new(Membership::default()));
         member.lives = old.lives;
@@ -273,7 +275,7 @@ impl Cluster {
             disk.restart_after(member.checkpoint.last, member.checkpoint.membership.clone());
         }
         member.lives += 1;
-        let seed = seed.wrapping_mul(1_000_003).wrapping_add(id.0 * 101 + member.lives);
+        let seed = Random::new(seed << 32 | id.0 << 16 | member.lives).next();
         let restored = disk.restored(member.checkpoint.last.index, config.tail_bytes);
         let node = Node::new(now, seed, config, restored)
             .map_err(|error| Failure::law(format!("n{id}: {error}")))?;
@@ -319,6 +321,8 @@ impl Cluster {
             return Err(Failure::new(format!("n{id} cannot compact to {index}: it applied {applied}")));
         };
         disk.compact(base);
+        // A node takes no base that it does not know to be applied.
+        self.report_applied(id)?;
         self.node(id)?.handle_compacted(base);
         self.settle(id)?;
         Ok(base)
@@ -405,6 +409,21 @@ impl Cluster {
         }
         self.now = end;
         Ok(())
+    }
+
+    /// Lets time pass, with messages, until the timer of a node is the next to fire.
+    pub(crate) fn run_until_due(&mut self, id: NodeId) -> Result<(), Failure> {
+        for _ in 0..1_000 {
+            self.stabilize()?;
+            match self.next_timer() {
+                Some((time, next)) if next != id => {
+                    let wait = time.since(self.now);
+                    self.advance(wait, true)?;
+                }
+                _ => return Ok(()),
+            }
+        }
+        Err(Failure::new(format!("the timer of n{id} is never due")))
     }
 
     /// Fires a node's timer.

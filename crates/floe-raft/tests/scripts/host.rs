@@ -11,7 +11,7 @@ use crate::cluster::Cluster;
 use crate::disk::Log;
 use crate::failure::Failure;
 use crate::format;
-use crate::network::{Link, Parcel};
+use crate::network::{Link, Parcel, kind};
 
 /// A request for older entries.
 #[derive(Clone, Copy, Debug)]
@@ -239,7 +239,7 @@ impl Cluster {
     fn say_sent(&mut self, link: Link, envelope: &Envelope) {
         let note = if self.network.is_cut(link) {
             " (lost)"
-        } else if self.network.is_delayed(link) {
+        } else if self.network.is_delayed(link, kind(&envelope.message)) {
             " (delayed)"
         } else {
             ""

@@ -63,8 +63,8 @@ pub(crate) struct Network {
     pub(crate) queues: BTreeMap<Link, VecDeque<Parcel>>,
     /// Links that lose whatever enters them.
     cut: BTreeSet<Link>,
-    /// Links whose parcels move only when a script delivers them by name.
-    delayed: BTreeSet<Link>,
+    /// Links whose parcels, all or those of one kind, move only when a script delivers them by name.
+    delayed: BTreeMap<Link, Option<String>>,
 }
 
 /// Which parcels a script means: those that match everything it named.
@@ -95,8 +95,10 @@ impl Network {
         self.cut.contains(&link)
     }
 
-    pub(crate) fn is_delayed(&self, link: Link) -> bool {
-        self.delayed.contains(&link)
+    pub(crate) fn is_delayed(&self, link: Link, kind: &str) -> bool {
+        self.delayed
+            .get(&link)
+            .is_some_and(|delayed| delayed.as_deref().is_none_or(|delayed| delayed == kind))
     }
 
     /// From now on the link loses what enters it. What is on it already stays, and moves only when named.
@@ -104,15 +106,15 @@ impl Network {
         self.cut.insert(link);
     }
 
-    /// From now on the link's parcels wait until they are named.
-    pub(crate) fn delay(&mut self, link: Link) {
-        self.delayed.insert(link);
+    /// From now on the link's parcels, or those of one kind, wait until they are named.
+    pub(crate) fn delay(&mut self, link: Link, kind: Option<&str>) {
+        self.delayed.insert(link, kind.map(str::to_owned));
     }
 
     /// Makes the matching links whole and prompt.
     pub(crate) fn heal(&mut self, filter: Filter<'_>) {
         self.cut.retain(|link| !filter.matches(*link));
-        self.delayed.retain(|link| !filter.matches(*link));
+        self.delayed.retain(|link, _| !filter.matches(*link));
     }
 
     /// Removes the matching parcels, at most `count` a link, oldest first.
@@ -170,9 +172,15 @@ impl Network {
     /// Removes everything that may move by itself.
     pub(crate) fn take_prompt(&mut self) -> Vec<(Link, Parcel)> {
         let mut taken = Vec::new();
-        for (link, queue) in &mut self.queues {
-            if !self.cut.contains(link) && !self.delayed.contains(link) {
-                taken.extend(queue.drain(..).map(|parcel| (*link, parcel)));
+        let links: Vec<Link> = self.queues.keys().copied().filter(|link| !self.is_cut(*link)).collect();
+        for link in links {
+            let queue = self.queues.remove(&link).unwrap_or_default();
+            for parcel in queue {
+                if self.is_delayed(link, parcel.kind()) {
+                    self.queues.entry(link).or_default().push_back(parcel);
+                } else {
+                    taken.push((link, parcel));
+                }
             }
         }
         taken

@@ -1,22 +1,16 @@
-//! Random schedules over the same cluster and the same checker: loss, duplication, reordering, partitions, crashes
-//! that keep some writes, slow disks, slow machines, compaction, handovers. At the end everything heals, and the
-//! cluster must come to life again: liveness is checked, not only safety.
-//!
-//! A failure prints its seed and the last events; `replay` runs one seed alone.
+//! Random numbers that are the same everywhere: SplitMix64.
 
-use std::time::Duration;
-
-use floe_raft::{Config, Index, NodeId};
-
-use crate::cluster::{Cluster, Options};
-use crate::failure::Failure;
-use crate::network::{Filter, Link};
-
-/// SplitMix64: small, and the same everywhere.
-struct Random(u64);
+/// A generator.
+#[derive(Clone, Debug)]
+pub(crate) struct Random(u64);
 
 impl Random {
-    fn next(&mut self) -> u64 {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// 64 random bits.
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -25,319 +19,22 @@ impl Random {
     }
 
     /// A number in `0..end`.
-    fn below(&mut self, end: u64) -> u64 {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.next() % end.max(1)
     }
 
-    fn length(&mut self, end: usize) -> usize {
+    /// A length in `0..end`.
+    pub(crate) fn length(&mut self, end: usize) -> usize {
         usize::try_from(self.below(end as u64)).unwrap_or(0)
     }
 
-    fn one_in(&mut self, chance: u64) -> bool {
+    /// Whether something happens that happens once in so many times.
+    pub(crate) fn one_in(&mut self, chance: u64) -> bool {
         self.below(chance) == 0
     }
 
-    fn pick<T: Copy>(&mut self, from: &[T]) -> Option<T> {
+    /// One of them, if there are any.
+    pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> Option<T> {
         if from.is_empty() { None } else { Some(from[self.length(from.len())]) }
     }
-}
-
-/// How rough a schedule is; drawn for each seed, so that quiet and wild ones both occur.
-struct Weather {
-    loss: u64,
-    duplication: u64,
-    reordering: u64,
-    crash: u64,
-    partition: u64,
-    time: u64,
-}
-
-/// One run.
-struct World {
-    cluster: Cluster,
-    random: Random,
-    weather: Weather,
-}
-
-impl World {
-    fn new(seed: u64, talks: bool) -> Result<Self, Failure> {
-        let mut random = Random(seed);
-        let voters = if random.one_in(2) { 3 } else { 5 };
-        let mut config = Config::new(NodeId(1));
-        config.pre_vote = !random.one_in(4);
-        config.check_quorum = !random.one_in(4);
-        config.inflight_messages = 1 + random.length(8);
-        config.append_bytes = 40 << random.below(6);
-        config.tail_bytes = if random.one_in(2) { 200 } else { 1 << 20 };
-        config.apply_bytes = if random.one_in(2) { 100 } else { 1 << 20 };
-        let learners = random.below(2);
-        let options = Options { voters, learners, seed, config };
-        let chance = |random: &mut Random, from: u64| from << random.below(4);
-        let weather = Weather {
-            loss: chance(&mut random, 10),
-            duplication: chance(&mut random, 15),
-            reordering: chance(&mut random, 8),
-            crash: chance(&mut random, 150),
-            partition: chance(&mut random, 150),
-            time: chance(&mut random, 5),
-        };
-        Ok(Self { cluster: Cluster::new(options, talks)?, random, weather })
-    }
-
-    /// One random event.
-    fn step(&mut self) -> Result<(), Failure> {
-        let ids = self.cluster.ids();
-        let Some(id) = self.random.pick(&ids) else { return Ok(()) };
-        if self.random.one_in(self.weather.crash) {
-            return self.crash_or_restart(id);
-        }
-        if self.random.one_in(self.weather.partition) {
-            return self.break_or_heal(&ids);
-        }
-        if self.random.one_in(self.weather.time) {
-            return self.pass_time();
-        }
-        match self.random.below(16) {
-            0 | 1 => self.ask(id),
-            2 => self.finish_work(id),
-            3 => self.change_speed(id),
-            4 if self.random.one_in(10) => self.compact(id),
-            5 if self.random.one_in(40) => self.hand_over(&ids),
-            _ => self.move_parcel(),
-        }
-    }
-
-    fn move_parcel(&mut self) -> Result<(), Failure> {
-        let links = self.cluster.network.busy_links();
-        let Some(link) = self.random.pick(&links) else { return self.pass_time() };
-        let queue = self.cluster.network.queues.entry(link).or_default();
-        let at =
-            if self.random.one_in(self.weather.reordering) { self.random.length(queue.len()) } else { 0 };
-        let Some(parcel) = queue.remove(at) else { return Ok(()) };
-        // Commands that clients pass on travel once: without sessions a second copy would be a second command.
-        if parcel.kind() != "propose" && self.random.one_in(self.weather.duplication) {
-            queue.push_back(parcel.clone());
-        }
-        let lost = self.random.one_in(self.weather.loss) || self.cluster.network.is_cut(link);
-        if lost {
-            self.cluster.lose(link, &parcel);
-            return Ok(());
-        }
-        self.cluster.deliver(vec![(link, parcel)])
-    }
-
-    fn pass_time(&mut self) -> Result<(), Failure> {
-        let micros = match self.random.below(20) {
-            0 => 400_000,
-            1..4 => 50_000,
-            _ => 3_000,
-        };
-        let duration = Duration::from_micros(self.random.below(micros));
-        self.cluster.advance(duration, false)
-    }
-
-    fn ask(&mut self, id: NodeId) -> Result<(), Failure> {
-        if !self.cluster.is_up(id) {
-            return Ok(());
-        }
-        let key = self.random.below(4);
-        let leads = self.cluster.status(id).is_some_and(|status| status.leader == Some(id));
-        let text = format!("k{key}={}", self.random.below(100));
-        // A refusal is an answer, too; the checker holds the node to it.
-        let _is_taken = match self.random.below(3) {
-            0 => self.cluster.read(id)?.is_ok(),
-            _ if leads => self.cluster.propose(id, &text)?.is_ok(),
-            _ => self.cluster.forward(id, &text)?.is_ok(),
-        };
-        self.cluster.settle(id)
-    }
-
-    /// Some of the work that a node's host holds back gets done.
-    fn finish_work(&mut self, id: NodeId) -> Result<(), Failure> {
-        if !self.cluster.is_up(id) {
-            return Ok(());
-        }
-        let count = 1 + self.random.length(3);
-        self.cluster.complete_writes(id, count)?;
-        if self.random.one_in(2) {
-            self.cluster.apply_next(id)?;
-        }
-        if self.random.one_in(2) {
-            self.cluster.report_applied(id)?;
-        }
-        if !self.cluster.member(id)?.fetches.is_empty() {
-            let fails = self.random.one_in(4);
-            self.cluster.answer_fetch(id, fails)?;
-        }
-        self.cluster.settle(id)
-    }
-
-    /// A disk, a machine or the reading of old entries becomes slow, or quick again.
-    fn change_speed(&mut self, id: NodeId) -> Result<(), Failure> {
-        let slow = self.random.one_in(2);
-        match self.random.below(3) {
-            0 => self.cluster.disk(id)?.held = slow,
-            1 => self.cluster.member(id)?.applies_held = slow,
-            _ => self.cluster.member(id)?.fetches_held = slow,
-        }
-        if self.cluster.is_up(id) { self.cluster.settle(id) } else { Ok(()) }
-    }
-
-    fn crash_or_restart(&mut self, id: NodeId) -> Result<(), Failure> {
-        if !self.cluster.is_up(id) {
-            return self.cluster.start(id);
-        }
-        let kept = self.random.length(4);
-        self.cluster.crash(id, kept)?;
-        if self.random.one_in(3) {
-            for other in self.cluster.ids() {
-                if self.cluster.is_up(other) {
-                    self.cluster.peer_gone(other, id)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn break_or_heal(&mut self, ids: &[NodeId]) -> Result<(), Failure> {
-        if self.random.one_in(2) {
-            self.cluster.network.heal(Filter::default());
-            return Ok(());
-        }
-        let side: Vec<NodeId> = ids.iter().copied().filter(|_| self.random.one_in(2)).collect();
-        let both_ways = !self.random.one_in(3);
-        for from in ids {
-            for to in ids {
-                let leaves = side.contains(from) && !side.contains(to);
-                let enters = !side.contains(from) && side.contains(to);
-                if leaves || (enters && both_ways) {
-                    self.cluster.network.cut(Link { from: *from, to: *to });
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn compact(&mut self, id: NodeId) -> Result<(), Failure> {
-        if !self.cluster.is_up(id) {
-            return Ok(());
-        }
-        let last = self.cluster.member(id)?.machine.last;
-        let log = &self.cluster.disk(id)?.durable;
-        let base = log.base.index;
-        if log.covers(last) && last.index > base {
-            let index = Index(base.0 + 1 + self.random.below(last.index.0 - base.0));
-            self.cluster.compact(id, index)?;
-        }
-        Ok(())
-    }
-
-    fn hand_over(&mut self, ids: &[NodeId]) -> Result<(), Failure> {
-        let (Some(leader), Some(to)) = (self.cluster.leader(), self.random.pick(ids)) else { return Ok(()) };
-        let _is_taken = self.cluster.transfer(leader, to)?.is_ok();
-        self.cluster.settle(leader)
-    }
-
-    /// Everything heals; then the cluster must live.
-    fn recover(&mut self) -> Result<(), Failure> {
-        self.cluster.network.heal(Filter::default());
-        for id in self.cluster.ids() {
-            if !self.cluster.is_up(id) {
-                self.cluster.start(id)?;
-            }
-            self.cluster.disk(id)?.held = false;
-            let member = self.cluster.member(id)?;
-            member.applies_held = false;
-            member.fetches_held = false;
-            self.cluster.settle(id)?;
-        }
-        self.cluster.advance(Duration::from_secs(5), true)?;
-        let Some(leader) = self.cluster.leader() else {
-            return Err(Failure::law("everything is well again, and nobody leads"));
-        };
-        let at = self.cluster.propose(leader, "end=1")?;
-        self.cluster.settle(leader)?;
-        let at = at.map_err(|error| Failure::law(format!("the leader refuses a proposal: {error}")))?;
-        for id in self.cluster.ids() {
-            if self.cluster.read(id)?.is_err() {
-                return Err(Failure::law(format!("n{id} refuses a read")));
-            }
-            self.cluster.settle(id)?;
-        }
-        self.cluster.advance(Duration::from_secs(2), true)?;
-        self.converged(at.index)
-    }
-
-    fn converged(&mut self, index: Index) -> Result<(), Failure> {
-        for id in self.cluster.ids() {
-            let member = self.cluster.member(id)?;
-            let (applied, forwards) = (member.machine.last.index, member.forwards.len());
-            if applied != index {
-                return Err(Failure::law(format!("n{id} has applied {applied}, not {index}")));
-            }
-            if forwards > 0 {
-                return Err(Failure::law(format!("n{id} never heard of {forwards} forwarded proposals")));
-            }
-        }
-        let reads = self.cluster.checker.reads_waiting();
-        if reads > 0 {
-            return Err(Failure::law(format!("{reads} reads were never answered")));
-        }
-        if self.cluster.alarms > 0 {
-            return Err(Failure::law("a node raised an alarm, though no node misbehaves"));
-        }
-        Ok(())
-    }
-}
-
-/// Runs one schedule. The events of the last steps come with a failure.
-fn schedule(seed: u64, steps: usize, talks: bool) -> Result<(), (Failure, Vec<String>)> {
-    let mut events = Vec::new();
-    let mut world = World::new(seed, talks).map_err(|failure| (failure, Vec::new()))?;
-    for step in 0..=steps {
-        let result = if step < steps { world.step() } else { world.recover() };
-        if talks {
-            events.extend(world.cluster.take_output());
-            let changes = world.cluster.take_changes();
-            events.extend(changes.iter().map(|line| format!("    {step}: {line}")));
-        }
-        if let Err(failure) = result {
-            return Err((failure, events));
-        }
-    }
-    Ok(())
-}
-
-/// Runs a range of seeds; a failing one again, with its story.
-fn schedules(seeds: std::ops::Range<u64>, steps: usize) {
-    for seed in seeds {
-        if schedule(seed, steps, false).is_err() {
-            replay(seed, steps);
-        }
-    }
-}
-
-/// Runs one seed and tells how it came to fail.
-fn replay(seed: u64, steps: usize) {
-    if let Err((failure, events)) = schedule(seed, steps, true) {
-        let shown = &events[events.len().saturating_sub(200)..];
-        panic!("seed {seed} with {steps} steps: {failure}\n{}\n{failure}", shown.join("\n"));
-    }
-}
-
-#[test]
-fn short_schedules_keep_the_laws_and_recover() {
-    schedules(0..150, 600);
-}
-
-#[test]
-fn long_schedules_keep_the_laws_and_recover() {
-    schedules(1_000..1_050, 4_000);
-}
-
-/// For a developer who changed the protocol: `cargo test --release -p floe-raft --test scripts -- --ignored`.
-#[test]
-#[ignore = "takes minutes; run it by name after a change of the protocol"]
-fn many_schedules_keep_the_laws_and_recover() {
-    schedules(10_000..14_000, 2_000);
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
-use goldenscript::{Command, Context, Runner};
+use goldenscript::{Block, Command, Context, Runner};
 
 use crate::cluster::Cluster;
 use crate::command;
@@ -34,9 +34,13 @@ impl Runner for Script {
 
     fn end_command(&mut self, _: &Command, _: &Context) -> Result<String, Box<dyn Error>> {
         // A script may expect a command to be refused, but never that a law is broken.
-        if let Some(broken) = self.broken.take() {
-            return Err(broken.into());
+        match self.broken.take() {
+            Some(broken) => Err(broken.into()),
+            None => Ok(String::new()),
         }
+    }
+
+    fn end_block(&mut self, _: &Block) -> Result<String, Box<dyn Error>> {
         Ok(self.cluster.as_mut().map(Cluster::take_changes).unwrap_or_default().join("\n"))
     }
 }
@@ -106,7 +110,6 @@ scripts! {
         conflict_backtracking
         stale_rejects_are_ignored
         aba_overwrite_race
-        an_overwritten_entry_is_not_acknowledged
         old_entries_are_read_from_disk
         a_slow_machine_is_fed_in_pieces
         too_much_is_refused
@@ -115,7 +118,6 @@ scripts! {
     commit {
         minority_leader_never_commits
         figure_8
-        figure_8_overwritten
         no_op_commits_older_terms
         commit_never_passes_what_was_verified
         learner_does_not_count
@@ -139,7 +141,8 @@ scripts! {
         through_the_leader_itself
         without_a_leader
         refused_by_the_leader
-        the_receiver_does_not_lead_any_more
+        the_receiver_is_in_a_later_term
+        a_repeated_message_is_taken_once
         unknown_on_leader_change
         unknown_when_the_leader_dies
     }
@@ -158,6 +161,7 @@ scripts! {
         stale
         drops_a_divergent_tail
         keeps_a_matching_suffix
+        compaction_overtakes_a_lost_window
         appends_while_installing
         lost_on_the_way
         crash_before_the_log_restarts

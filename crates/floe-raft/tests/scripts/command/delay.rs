@@ -1,4 +1,5 @@
-//! `delay [from=N] [to=N]`: what is on these links, or is sent later, waits until it is delivered by name.
+//! `delay [from=N] [to=N] [kind=K]`: what is on these links, or is sent later, waits until it is delivered by name: all
+//! of it, or what is of that kind.
 
 use super::Args;
 use super::cut::links;
@@ -9,7 +10,7 @@ pub(super) fn run(cluster: &mut Cluster, args: &mut Args<'_>) -> Result<(), Fail
     let filter = args.filter()?;
     for link in links(cluster) {
         if filter.matches(link) {
-            cluster.network.delay(link);
+            cluster.network.delay(link, filter.kind);
         }
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! The commands of the scripts, one file each; each file documents its syntax.
 //!
 //! Nodes are named by their number. Parcels are named by `from=`, `to=` and `kind=`, each optional. Commands print
-//! what the nodes did, a line an effect; after each command come the state lines that changed.
+//! what the nodes did, a line an effect; after each block come the state lines that changed.
 
 mod advance;
 mod campaign;
