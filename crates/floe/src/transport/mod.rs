@@ -1,7 +1,7 @@
 //! The sockets between the members, as the driver thread uses them.
 //!
 //! The driver reads and writes these sockets itself, without blocking, so a message costs no thread switch beyond
-//! the one that the network causes (`docs/adr/0001-the-driver-owns-the-peer-sockets.md`). Dialling, accepting and
+//! the one that the network causes (`docs/adr/0003-the-driver-owns-the-peer-sockets.md`). Dialling, accepting and
 //! shaking hands happen elsewhere ([`crate::net`]); connections arrive here when they stand.
 //!
 //! A member sends only on the connection that it dialled, and reads only from those that it accepted, so each
