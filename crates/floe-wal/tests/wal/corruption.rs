@@ -133,6 +133,30 @@ fn a_lost_write_is_found_out_even_with_its_identifier() {
 }
 
 #[test]
+fn a_frame_of_another_history_is_found_out_by_the_chain() {
+    // The write of the second batch was lost, and what lay there was an older, whole frame with the same number. Every
+    // checksum verifies; only the third frame knows that it followed another one.
+    let histories = [1, 2].map(|term| {
+        let disk = SimDisk::new();
+        let (mut wal, _) = open(&disk);
+        for index in 1..=3 {
+            wal.append(&[(GROUP, appended(term, index, &[700]))]).unwrap();
+        }
+        disk.contents(SEGMENT).unwrap()
+    });
+    let [mut bytes, other] = histories;
+    let first = FRAME as usize..FRAME as usize + 1024;
+    bytes[first.clone()].copy_from_slice(&other[first]);
+    let slot = SLOTS_START as usize + 32..SLOTS_START as usize + 64;
+    bytes[slot.clone()].copy_from_slice(&other[slot]);
+    let disk = SimDisk::new();
+    disk.put(SEGMENT, bytes);
+    let error = try_open(&disk).unwrap_err();
+    let OpenError::Corrupt { offset, reason, undecided: false, .. } = error else { panic!("{error}") };
+    assert_eq!((offset, reason), (FRAME + 1024, "a frame does not follow the one before it"));
+}
+
+#[test]
 fn the_last_writes_lost_together_are_found_out_by_their_identifiers() {
     for lost_from in [0, 1024, 2048] {
         let (disk, _) = written();

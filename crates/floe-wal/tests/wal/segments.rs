@@ -198,6 +198,25 @@ fn an_older_copy_of_a_segment_is_refused() {
 }
 
 #[test]
+fn segments_of_two_histories_are_not_joined() {
+    // Two copies of one disk lived on apart, and a segment of one came to the other. Names, owners, sequences and
+    // numbers fit; only what the segment says of its predecessor does not.
+    let histories = [1, 2].map(|term| {
+        let disk = SimDisk::new();
+        let (mut wal, _) = open(&disk);
+        for index in 1..=8 {
+            wal.append(&[(GROUP, appended(term, index, &[2000]))]).unwrap();
+        }
+        disk
+    });
+    let [one, other] = histories;
+    one.put(&name(2), other.contents(&name(2)).unwrap());
+    let error = try_open(&one).unwrap_err();
+    let OpenError::Corrupt { file, reason, undecided: false, .. } = error else { panic!("{error}") };
+    assert_eq!((file, reason), (name(1), "the next segment follows another one than this"));
+}
+
+#[test]
 fn the_log_of_another_member_or_cluster_is_refused_by_name() {
     let (disk, model) = long_log();
     let before = disk.changes();
