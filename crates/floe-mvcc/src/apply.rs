@@ -4,6 +4,7 @@
 //! staged here, so that later commands of the batch see it and readers do not.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::ops::ControlFlow;
 use std::sync::PoisonError;
 
@@ -13,7 +14,7 @@ use redb::{ReadableTable, Table, WriteTransaction};
 use crate::codec;
 use crate::command::{Command, DeleteRange, MemberInfo, Outcome, Put, Reply, Txn, TxnOp};
 use crate::error::{ApplyError, StorageError};
-use crate::key_index::{Change, Head, Place};
+use crate::key_index::{Change, Head, Place, Visit};
 use crate::kv::{Event, KeyRange, KeyValue};
 use crate::record::{self, PutRecord, ROW_OVERHEAD_BYTES, Record, State};
 use crate::roster::{CORRUPT, NO_SPACE, Roster};
@@ -244,12 +245,13 @@ impl<'a> Batch<'a> {
         delete: &DeleteRange,
     ) -> Result<(i64, Vec<KeyValue>), StorageError> {
         let mut found = Vec::new();
-        let _ = self.visit(&delete.range, self.now(), |key, change, _| {
-            if !change.tombstone {
-                found.push((Bytes::copy_from_slice(key), change));
-            }
-            ControlFlow::<()>::Continue(())
-        });
+        let ControlFlow::Continue(()) =
+            self.visit(&delete.range, self.now(), &mut |key: &[u8], change: Change, _: &Head| {
+                if !change.tombstone {
+                    found.push((Bytes::copy_from_slice(key), change));
+                }
+                ControlFlow::<Infallible>::Continue(())
+            });
         let mut prev_kvs = Vec::new();
         if delete.prev_kv {
             prev_kvs.reserve_exact(found.len());
@@ -373,33 +375,29 @@ impl<'a> Batch<'a> {
 }
 
 impl Space for Batch<'_> {
-    fn visit<B>(
-        &self,
-        range: &KeyRange,
-        revision: i64,
-        mut visit: impl FnMut(&[u8], Change, &Head) -> ControlFlow<B>,
-    ) -> ControlFlow<B> {
+    fn visit<V: Visit>(&self, range: &KeyRange, revision: i64, visitor: &mut V) -> ControlFlow<V::Break> {
         if range.is_empty() {
             return ControlFlow::Continue(());
         }
         // Held for the whole walk: only this thread ever wants to publish, so it keeps nobody waiting.
         let published = self.shared.published();
         let mut staged = self.applied.staged.range::<[u8], _>(range.bounds()).peekable();
-        for (key, history) in published.index.range(range, None) {
+        let mut indexed = published.index.range(range, None);
+        while let Some((key, history)) = indexed.next() {
             while let Some((key, staged)) = staged.next_if(|(staged, _)| &staged[..] < key) {
                 if let Some(change) = staged.at(revision) {
-                    visit(key, change, &staged.newest)?;
+                    visitor.visit(key, change, &staged.newest)?;
                 }
             }
             let own = staged.next_if(|(staged, _)| &staged[..] == key).map(|(_, staged)| staged);
             let change = own.and_then(|staged| staged.at(revision)).or_else(|| history.at(revision));
             if let Some(change) = change {
-                visit(key, change, own.map_or(history.newest(), |staged| &staged.newest))?;
+                visitor.visit(key, change, own.map_or(history.newest(), |staged| &staged.newest))?;
             }
         }
         for (key, staged) in staged {
             if let Some(change) = staged.at(revision) {
-                visit(key, change, &staged.newest)?;
+                visitor.visit(key, change, &staged.newest)?;
             }
         }
         ControlFlow::Continue(())

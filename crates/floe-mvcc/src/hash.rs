@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use crate::codec::write_uint;
 use crate::error::{ReadError, StorageError};
-use crate::key_index::Place;
+use crate::key_index::{Change, Head, Place};
 use crate::kv::KeyRange;
 use crate::reader::View;
 use crate::record::{self, Record};
@@ -63,7 +63,7 @@ pub(crate) fn hash_kv(shared: &Shared, revision: i64) -> Result<HashKv, ReadErro
 }
 
 fn any_alive(view: &View<'_>, revision: i64) -> bool {
-    let walk = view.visit(&KeyRange::all(), revision, |_, change, _| {
+    let walk = view.visit(&KeyRange::all(), revision, &mut |_: &[u8], change: Change, _: &Head| {
         if change.tombstone { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
     walk.is_break()

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod apply;
+mod block;
 mod codec;
 mod command;
 mod compact;

@@ -4,12 +4,14 @@
 //! must be read. Then [`answer`] reads those rows, filters, sorts and cuts.
 
 use std::cmp::Ordering;
+use std::convert::Infallible;
+use std::ops::ControlFlow;
 
 use bytes::Bytes;
 
 use crate::command::{Range, RangeReply, SortOrder, SortTarget};
 use crate::error::StorageError;
-use crate::key_index::{Change, Head, Place};
+use crate::key_index::{Change, Head, Place, Visit};
 use crate::kv::KeyValue;
 
 /// A key found in the index.
@@ -37,15 +39,18 @@ impl Collector {
         let keys_only = request.keys_only && request.target != SortTarget::Value;
         Self { count: 0, found: Vec::new(), wanted, keys_only }
     }
+}
 
-    /// Takes one key's change at the request's revision, and the key's newest.
-    pub(crate) fn take(&mut self, key: &[u8], change: Change, newest: &Head) {
+impl Visit for Collector {
+    type Break = Infallible;
+
+    fn visit(&mut self, key: &[u8], change: Change, newest: &Head) -> ControlFlow<Infallible> {
         if change.tombstone {
-            return;
+            return ControlFlow::Continue(());
         }
         self.count += 1;
-        if self.found.len() >= self.wanted {
-            return;
+        if self.only_counts() {
+            return ControlFlow::Continue(());
         }
         let found = if self.keys_only && newest.change.place == change.place {
             Found::Pair(KeyValue {
@@ -59,6 +64,15 @@ impl Collector {
             Found::Row(change.place)
         };
         self.found.push(found);
+        ControlFlow::Continue(())
+    }
+
+    fn only_counts(&self) -> bool {
+        self.found.len() >= self.wanted
+    }
+
+    fn count(&mut self, keys: usize) {
+        self.count += keys as i64;
     }
 }
 

@@ -9,16 +9,13 @@ use bytes::Bytes;
 use crate::command::{MemberInfo, Range, RangeReply, Txn, TxnReply};
 use crate::error::{ReadError, StorageError};
 use crate::hash::{self, HashKv};
-use crate::key_index::{Change, Head, Place};
+use crate::key_index::{Place, Visit};
 use crate::kv::{KeyRange, KeyValue};
 use crate::lease::{LeaseInfo, Lessor};
 use crate::range::{self, Collector};
 use crate::shared::{Pin, Published, Rows, Shared};
 use crate::txn;
 use crate::watch::WatchStream;
-
-/// How many keys a reader looks at before it lets the writer publish. About a hundred microseconds.
-pub(crate) const KEYS_PER_LOOK: usize = 2048;
 
 /// A handle for reading. Cheap to clone, and free to be used from any thread.
 #[derive(Clone)]
@@ -62,22 +59,17 @@ impl Reader {
         let (mut resume, view) = {
             let published = self.shared.published();
             revision = readable(&published, request.revision)?;
-            let resume = look(&published, &request.range, revision, None, |key, change, newest| {
-                collector.take(key, change, newest);
-                ControlFlow::<()>::Continue(())
-            });
+            let ControlFlow::Continue(resume) =
+                published.index.look(&request.range, revision, None, &mut collector);
             // The pin, if the rest of the range needs one, must be taken before the index is let go of.
-            let resume = resume.continue_value().flatten();
             let pin = resume.is_some().then(|| self.shared.pin(revision));
             (resume, View::new(&self.shared, &published, pin))
         };
         while let Some(last) = resume {
             let published = self.shared.published();
-            let next = look(&published, &request.range, revision, Some(&last), |key, change, newest| {
-                collector.take(key, change, newest);
-                ControlFlow::<()>::Continue(())
-            });
-            resume = next.continue_value().flatten();
+            let ControlFlow::Continue(next) =
+                published.index.look(&request.range, revision, Some(&last), &mut collector);
+            resume = next;
         }
         Ok(range::answer(request, view.current, collector, |place| view.read(place))?)
     }
@@ -178,17 +170,16 @@ impl<'a> View<'a> {
         self.rows.key_value(place)?.ok_or(StorageError::Invalid("the index names a row that is missing"))
     }
 
-    /// Calls `visit` for the keys of a range at a revision, until it breaks. Lets the writer in between.
-    pub(crate) fn visit<B>(
+    /// Visits the keys of a range at a revision, until the visitor breaks. Lets the writer in between.
+    pub(crate) fn visit<V: Visit>(
         &self,
         range: &KeyRange,
         revision: i64,
-        mut visit: impl FnMut(&[u8], Change, &Head) -> ControlFlow<B>,
-    ) -> ControlFlow<B> {
-        let mut resume = None;
+        visitor: &mut V,
+    ) -> ControlFlow<V::Break> {
+        let mut resume: Option<Bytes> = None;
         loop {
-            let published = self.shared.published();
-            resume = look(&published, range, revision, resume.as_deref(), &mut visit)?;
+            resume = self.shared.published().index.look(range, revision, resume.as_deref(), visitor)?;
             if resume.is_none() {
                 return ControlFlow::Continue(());
             }
@@ -208,23 +199,4 @@ fn readable(published: &Published, revision: i64) -> Result<i64, ReadError> {
         return Err(ReadError::Compacted { compact_revision: published.compact_revision });
     }
     Ok(revision)
-}
-
-/// Looks at the next keys of a range. Gives the key to resume after, or none at the end.
-fn look<B>(
-    published: &Published,
-    range: &KeyRange,
-    revision: i64,
-    resume: Option<&[u8]>,
-    mut visit: impl FnMut(&[u8], Change, &Head) -> ControlFlow<B>,
-) -> ControlFlow<B, Option<Bytes>> {
-    for (looked, (key, history)) in published.index.range(range, resume).enumerate() {
-        if let Some(change) = history.at(revision) {
-            visit(key, change, history.newest())?;
-        }
-        if looked + 1 == KEYS_PER_LOOK {
-            return ControlFlow::Continue(Some(Bytes::copy_from_slice(key)));
-        }
-    }
-    ControlFlow::Continue(None)
 }

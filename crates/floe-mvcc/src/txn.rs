@@ -13,21 +13,15 @@ use crate::command::{
     Compare, CompareOperand, CompareResult, Put, Range, RangeReply, Txn, TxnOp, TxnOpReply, TxnReply,
 };
 use crate::error::{ApplyError, ReadError, StorageError};
-use crate::key_index::{Change, Head, Place};
+use crate::key_index::{Change, Head, Place, Visit};
 use crate::kv::{KeyRange, KeyValue};
 use crate::range::{self, Collector};
 use crate::reader::View;
 
 /// Keys at revisions: a reader's view of the store, or the writer's with what its batch has not published yet.
 pub(crate) trait Space {
-    /// Calls `visit` with each key of the range that has a change at or below `revision`, that change, and the key's
-    /// newest, until it breaks.
-    fn visit<B>(
-        &self,
-        range: &KeyRange,
-        revision: i64,
-        visit: impl FnMut(&[u8], Change, &Head) -> ControlFlow<B>,
-    ) -> ControlFlow<B>;
+    /// Visits each key of the range that has a change at or below `revision`, until the visitor breaks.
+    fn visit<V: Visit>(&self, range: &KeyRange, revision: i64, visitor: &mut V) -> ControlFlow<V::Break>;
 
     /// Reads the row of a put that `visit` named.
     fn read(&self, place: Place) -> Result<KeyValue, StorageError>;
@@ -36,22 +30,14 @@ pub(crate) trait Space {
     fn range(&self, request: &Range, revision: i64) -> Result<RangeReply, StorageError> {
         let mut collector = Collector::new(request);
         let at = if request.revision <= 0 { revision } else { request.revision };
-        let _ = self.visit(&request.range, at, |key, change, newest| {
-            collector.take(key, change, newest);
-            ControlFlow::<()>::Continue(())
-        });
+        let ControlFlow::Continue(()) = self.visit(&request.range, at, &mut collector);
         range::answer(request, revision, collector, |place| self.read(place))
     }
 }
 
 impl Space for View<'_> {
-    fn visit<B>(
-        &self,
-        range: &KeyRange,
-        revision: i64,
-        visit: impl FnMut(&[u8], Change, &Head) -> ControlFlow<B>,
-    ) -> ControlFlow<B> {
-        Self::visit(self, range, revision, visit)
+    fn visit<V: Visit>(&self, range: &KeyRange, revision: i64, visitor: &mut V) -> ControlFlow<V::Break> {
+        Self::visit(self, range, revision, visitor)
     }
 
     fn read(&self, place: Place) -> Result<KeyValue, StorageError> {
@@ -180,7 +166,7 @@ fn holds(space: &impl Space, revision: i64, compare: &Compare) -> Result<bool, S
     let mut any = false;
     // Values and leases are in the rows. They are read after the walk, not in it, because a walk may hold a lock.
     let mut to_read = Vec::new();
-    let walk = space.visit(&compare.range, revision, |_, change, newest| {
+    let walk = space.visit(&compare.range, revision, &mut |_: &[u8], change: Change, newest: &Head| {
         if change.tombstone {
             return ControlFlow::Continue(());
         }

@@ -1,8 +1,8 @@
 //! HashKV: `etcd-v3` 1.10.
 
-use floe_mvcc::{Command, ReadError};
+use floe_mvcc::{Command, KeyRange, ReadError, Txn};
 
-use crate::common::{Bed, leased, put};
+use crate::common::{Bed, delete, leased, put, put_op};
 
 /// The same commands on two stores, one swept, one not.
 fn twins() -> [Bed; 2] {
@@ -76,9 +76,43 @@ fn compacted_and_future_revisions_are_refused() {
 fn a_store_whose_keys_are_all_gone_still_hashes_alike() {
     let [mut swept, mut lazy] = twins();
     for bed in [&mut swept, &mut lazy] {
-        bed.done(crate::common::delete(floe_mvcc::KeyRange::all()));
+        bed.done(delete(KeyRange::all()));
         bed.compact(12);
     }
     while swept.store.maintain(5).unwrap() {}
     assert_eq!(swept.reader().hash_kv(0).unwrap(), lazy.reader().hash_kv(0).unwrap());
+}
+
+/// The same commands were given to an etcd 3.7.3, whose `etcdctl endpoint hashkv` printed these numbers.
+#[test]
+fn the_hash_is_etcds() {
+    let mut bed = Bed::new();
+    let hash = |bed: &Bed, revision| {
+        let hash = bed.reader().hash_kv(revision).unwrap();
+        (hash.hash, hash.compact_revision, hash.hash_revision)
+    };
+    assert_eq!(hash(&bed, 0), (1_084_519_789, -1, 1));
+    bed.put("a", "1");
+    bed.put("b", "2");
+    bed.put("a", "3");
+    assert_eq!(hash(&bed, 0), (2_069_675_932, -1, 4));
+    assert_eq!(hash(&bed, 3), (1_827_592_406, -1, 3));
+    let id = 4_223_428_658_458_867_974;
+    bed.done(Command::LeaseGrant { id, ttl: 600 });
+    bed.done(leased("c", "leased", id));
+    bed.put("empty", "");
+    bed.delete("b");
+    bed.txn(Txn { success: vec![put_op("t1", "x"), put_op("t2", "y")], ..Txn::default() });
+    assert_eq!(hash(&bed, 0), (4_287_760_352, -1, 8));
+    assert_eq!(hash(&bed, 7), (2_332_991_361, -1, 7));
+    bed.compact(7);
+    assert_eq!(hash(&bed, 0), (1_279_190_691, 7, 8));
+    bed.put("a", "9");
+    assert_eq!(hash(&bed, 0), (283_957_734, 7, 9));
+    bed.done(delete(KeyRange::all()));
+    assert_eq!(hash(&bed, 0), (1_016_323_911, 7, 10));
+    bed.compact(9);
+    assert_eq!(hash(&bed, 0), (2_729_096_875, 9, 10));
+    while bed.store.maintain(10).unwrap() {}
+    assert_eq!(hash(&bed, 0), (2_729_096_875, 9, 10));
 }
