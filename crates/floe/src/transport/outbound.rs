@@ -126,8 +126,9 @@ impl Outbound {
 fn is_bulk(frame: &Frame) -> bool {
     match frame {
         Frame::Raft(envelope) => match &envelope.message {
-            Message::Append { entries, .. } => !entries.is_empty(),
-            Message::Propose { .. } => true,
+            // Empty ones, too: they follow the entries that are still queued, and one that overtook them would be
+            // refused and have the whole window sent again.
+            Message::Append { .. } | Message::Propose { .. } => true,
             Message::PreVote { .. }
             | Message::PreVoteReply { .. }
             | Message::Vote { .. }
