@@ -81,7 +81,8 @@ pub enum Message {
     },
     /// The answer to a `Heartbeat`.
     HeartbeatReply {
-        /// The round of the heartbeat.
+        /// The round of the heartbeat. Zero answers none: so does a node tell of its term when it is sent a message of
+        /// an older one.
         round: Round,
     },
     /// The state up to `last` arrived at the host beside this message, whole and checked.
@@ -93,7 +94,8 @@ pub enum Message {
     },
     /// A follower or learner asks for an index to read at.
     ReadIndex {
-        /// Counted by the asker; one request covers all reads that wait.
+        /// Counted by the asker, from a number that none of its earlier lives used; one request covers all reads that
+        /// wait.
         round: Round,
     },
     /// The answer to a `ReadIndex`.
@@ -105,7 +107,8 @@ pub enum Message {
     },
     /// Commands passed on to the leader.
     Propose {
-        /// Each with the name that the answer refers to.
+        /// Each with the name that the answer refers to. The names are the sender's core's, not its host's: they ascend,
+        /// and no two lives of a node share any, so that a repeated message is known by its first name.
         proposals: Vec<(ProposalId, Bytes)>,
     },
     /// What became of the commands of a `Propose`.
