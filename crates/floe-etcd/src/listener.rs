@@ -18,6 +18,7 @@ use hyper_util::server::conn::auto;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Builder;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -156,9 +157,12 @@ fn hand_over(stream: StdStream, workers: &[Worker]) {
         return;
     };
     worker.load.fetch_add(1, Ordering::Relaxed);
-    if worker.connections.try_send(stream).is_err() {
-        worker.load.fetch_sub(1, Ordering::Relaxed);
-        tracing::warn!("a client's connection was closed: too many arrive at once");
+    let Err(refused) = worker.connections.try_send(stream) else { return };
+    worker.load.fetch_sub(1, Ordering::Relaxed);
+    match refused {
+        TrySendError::Full(_) => tracing::warn!("a client's connection was closed: too many arrive at once"),
+        // The server stops; the client finds another.
+        TrySendError::Closed(_) => {}
     }
 }
 

@@ -1,4 +1,4 @@
-//! Leases.
+//! Leases: granted, renewed from any member, ended by hand and by themselves.
 
 use floe_etcd::proto::etcdserverpb::{
     LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseLeasesRequest,

@@ -1,4 +1,4 @@
-//! Transactions.
+//! Transactions: branches, comparisons, nesting, headers and what is refused.
 
 use floe_etcd::proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
 use floe_etcd::proto::etcdserverpb::request_op::Request;

@@ -1,4 +1,4 @@
-//! Watches.
+//! Watches: creation, order, atomicity, progress, filters, fragments and how they end.
 
 use std::time::Duration;
 
