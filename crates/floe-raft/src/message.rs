@@ -107,8 +107,8 @@ pub enum Message {
     },
     /// Commands passed on to the leader.
     Propose {
-        /// Each with the name that the answer refers to. The names are the sender's core's, not its host's: they ascend,
-        /// and no two lives of a node share any, so that a repeated message is known by its first name.
+        /// Each with the name that the answer refers to. The names are given by the sender's core, not by its host:
+        /// they ascend, and no two lives of a node share any, so that a repeated message is known by its first name.
         proposals: Vec<(ProposalId, Bytes)>,
     },
     /// What became of the commands of a `Propose`.
