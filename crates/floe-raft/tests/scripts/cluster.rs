@@ -321,8 +321,6 @@ impl Cluster {
             return Err(Failure::new(format!("n{id} cannot compact to {index}: it applied {applied}")));
         };
         disk.compact(base);
-        // A node takes no base that it does not know to be applied.
-        self.report_applied(id)?;
         self.node(id)?.handle_compacted(base);
         self.settle(id)?;
         Ok(base)

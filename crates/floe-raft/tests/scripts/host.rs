@@ -101,7 +101,7 @@ impl Cluster {
     pub(crate) fn apply_next(&mut self, id: NodeId) -> Result<bool, Failure> {
         let Some(entries) = self.member(id)?.applies.pop_front() else { return Ok(false) };
         for entry in &entries {
-            let member = self.member(id)?;
+            let Some(member) = self.members.get_mut(&id) else { break };
             if entry.id.index != member.machine.last.index.next() {
                 return Err(Failure::law(format!(
                     "n{id} applies {} after {}",
@@ -110,8 +110,7 @@ impl Cluster {
             }
             member.machine.apply(entry);
             member.applied_report = Some(entry.id.index);
-            let machine = member.machine.clone();
-            self.checker.applied(id, entry, &machine)?;
+            self.checker.applied(id, entry, &member.machine)?;
         }
         Ok(true)
     }

@@ -4,6 +4,7 @@
 //! what the nodes did, a line an effect; after each block come the state lines that changed.
 
 mod advance;
+mod append;
 mod campaign;
 mod checkpoint;
 mod cluster;
@@ -53,6 +54,7 @@ pub(crate) fn run(cluster: &mut Option<Cluster>, command: &Command) -> Result<()
     }
     let Some(cluster) = cluster else { return Err(Failure::new("there is no cluster yet")) };
     match command.name.as_str() {
+        "append" => append::run(cluster, &mut args)?,
         "advance" => advance::run(cluster, &mut args)?,
         "campaign" => campaign::run(cluster, &mut args)?,
         "checkpoint" => checkpoint::run(cluster, &mut args)?,

@@ -2,9 +2,10 @@
 //! named as `2@1`, from index 1 and without a gap; the same name is the same entry everywhere.
 
 use bytes::Bytes;
-use floe_raft::{Entry, EntryKind, HardState, Index, LogId, NodeId, Term};
+use floe_raft::{Entry, EntryKind, HardState, NodeId, Term};
 
 use super::Args;
+use super::append::id;
 use crate::cluster::Cluster;
 use crate::disk::Disk;
 use crate::failure::Failure;
@@ -15,10 +16,7 @@ pub(super) fn run(cluster: &mut Cluster, args: &mut Args<'_>) -> Result<(), Fail
     let vote = args.key("vote")?.map(NodeId);
     let mut entries = Vec::new();
     while let Some(name) = args.0.next_pos() {
-        let Some((index, entry_term)) = name.split_once('@') else {
-            return Err(Failure::new(format!("{name} names no entry")));
-        };
-        let id = LogId::new(Term(entry_term.parse()?), Index(index.parse()?));
+        let id = id(name)?;
         entries.push(Entry { id, kind: EntryKind::Command, payload: Bytes::from(format!("e={id}")) });
     }
     let membership = cluster.disk(node)?.durable.membership.clone();
