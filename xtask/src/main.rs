@@ -32,6 +32,8 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Run simulated clusters from fresh seeds for some minutes, and fail if one breaks a rule.
+    Sim(Simulation),
     /// Kill real floe processes while they are written to, and check that nothing acknowledged is lost.
     Crash(Processes),
     /// Play the crash phases R24, R27 and the split brain R29 on real floe processes.
@@ -45,6 +47,14 @@ struct Processes {
     /// Run the optimised binary.
     #[arg(long)]
     release: bool,
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    arguments: Vec<String>,
+}
+
+/// The arguments of the simulator's sweep; `--help` after the task's name lists them.
+#[derive(clap::Args)]
+#[command(disable_help_flag = true)]
+struct Simulation {
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
     arguments: Vec<String>,
 }
@@ -65,9 +75,16 @@ fn run(task: Task) -> Result<()> {
         Task::Ci => ci::run(),
         Task::Tidy => tidy::run(),
         Task::Codegen { check } => Ok(codegen::run(check)?),
+        Task::Sim(task) => simulate(&task.arguments),
         Task::Crash(task) => processes("crash", task.release, &task.arguments),
         Task::Phases(task) => processes("phases", task.release, &task.arguments),
     }
+}
+
+/// Runs `xtask/sim`, optimised: its worth is in the number of seeds.
+fn simulate(arguments: &[String]) -> Result<()> {
+    let mut command = workspace::cargo(["run", "--quiet", "--release", "--package", "xtask-sim", "--"])?;
+    workspace::succeed(command.args(arguments))
 }
 
 /// Runs a task of `xtask/processes` on a `floe` built for it.

@@ -10,7 +10,7 @@ pub enum HostMutant {
     ForgetVote,
     /// Forgets at a restart both its term and its vote.
     ForgetHardState,
-    /// Writes term and vote some time after the entries that came with them, and acknowledges both at once.
+    /// Leaves out the term and the vote of a write that has entries, too.
     SplitHardState,
     /// Loses the last entry of its log at a restart.
     LoseTail,
@@ -22,7 +22,7 @@ pub enum HostMutant {
     ApplyTwice,
     /// Skips an entry.
     ApplyNotAll,
-    /// Installs an older snapshot that it kept instead of the one that it was told to install.
+    /// Puts its own last checkpoint in the place of a snapshot, under the snapshot's name.
     OldSnapshot,
     /// Serves a read from its own state without asking the core.
     ReadWithoutIndex,

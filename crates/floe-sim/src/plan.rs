@@ -355,7 +355,7 @@ fn draw_host(rng: &mut Rng, seed: u64, features: &BTreeSet<Feature>, config: &Co
 fn draw_workload(rng: &mut Rng) -> WorkloadPlan {
     WorkloadPlan {
         clients: rng.between(1, 6),
-        think_mean: rng.magnitude(20 * MS, SECOND),
+        think_mean: rng.magnitude(10 * MS, SECOND),
         timeout: rng.magnitude(50 * MS, 5 * SECOND),
         reads: rng.between(100_000, 700_000) as u32,
         compares: rng.between(0, 600_000) as u32,

@@ -7,7 +7,7 @@ use floe_raft::{
 
 use crate::check::{self, Checked, Checker, Invariant, Lineage, OperationKind, broken};
 use crate::clock::MS;
-use crate::host::{Input, Job, PendingRead, Received};
+use crate::host::{Host, Input, Job, PendingRead, Received};
 use crate::machine::{Command, OpId};
 use crate::mutant::HostMutant;
 use crate::net::{Body, Packet};
@@ -404,15 +404,19 @@ impl World {
 
     fn install_snapshot(&mut self, host: usize, last: LogId) -> Checked {
         let old = self.mutant == Some(HostMutant::OldSnapshot);
-        let Some(life) = self.hosts[host].life.as_mut() else { return Ok(()) };
+        let Host { storage, life, .. } = &mut self.hosts[host];
+        let Some(life) = life else { return Ok(()) };
         let Some(mut received) = life.received.remove(&last) else {
             return Err(broken(
                 Invariant::Answered,
                 format!("n{} wants to install a snapshot of {last}, which did not arrive", life.node.id()),
             ));
         };
-        if old && let Some((_, first)) = life.received.first_key_value() {
-            received.state = std::rc::Rc::clone(&first.state);
+        if old {
+            let membership = received.state.membership.clone();
+            let mut machine = storage.checkpoint().machine.clone();
+            machine.forge_applied(last);
+            received.state = std::rc::Rc::new(crate::net::SnapshotState { last, membership, machine });
         }
         life.jobs.push_back(Job::Install(received));
         self.start_job(host);
@@ -421,9 +425,6 @@ impl World {
 
     /// Snapshots that the core was told of and did not want are given back.
     fn refuse_stale_snapshots(&mut self, host: usize) {
-        if self.mutant == Some(HostMutant::OldSnapshot) {
-            return;
-        }
         let Some(life) = self.hosts[host].life.as_mut() else { return };
         if life.received.is_empty() {
             return;

@@ -266,25 +266,6 @@ impl Happening<'_> {
                 out.number("index", index.0);
             }
             Self::Timer { node } => at(out, "timer", *node),
-            Self::Writing { node, write } => {
-                at(out, "writing", *node);
-                describe_write(write, out);
-            }
-            Self::Written { node, last } => at_entry(out, "written", *node, *last),
-            Self::WriteFailed { node } => at(out, "write-failed", *node),
-            Self::Fetched { node, first, count, outcome } => {
-                at(out, "fetched", *node);
-                out.number("first", first.0);
-                out.number("count", *count);
-                out.text("outcome", outcome);
-            }
-            Self::Applied { node, last, hash } => {
-                at_entry(out, "applied", *node, *last);
-                out.number("hash", *hash);
-            }
-            Self::Checkpoint { node, last } => at_entry(out, "checkpoint", *node, *last),
-            Self::Compacted { node, base } => at_entry(out, "compacted", *node, *base),
-            Self::SnapshotInstalled { node, last } => at_entry(out, "snapshot-installed", *node, *last),
             Self::SnapshotDone { node, to, installed } => {
                 at(out, "snapshot-done", *node);
                 out.number("to", to.0);
@@ -310,12 +291,49 @@ impl Happening<'_> {
             }
             Self::Crashed { node } => at(out, "crashed", *node),
             Self::Resumed { node } => at(out, "resumed", *node),
+            of_its_work => of_its_work.describe_work(out),
+        }
+    }
+
+    fn describe_work(&self, out: &mut impl Fields) {
+        match self {
+            Self::Writing { node, write } => {
+                at(out, "writing", *node);
+                describe_write(write, out);
+            }
+            Self::Written { node, last } => at_entry(out, "written", *node, *last),
+            Self::WriteFailed { node } => at(out, "write-failed", *node),
+            Self::Fetched { node, first, count, outcome } => {
+                at(out, "fetched", *node);
+                out.number("first", first.0);
+                out.number("count", *count);
+                out.text("outcome", outcome);
+            }
+            Self::Applied { node, last, hash } => {
+                at_entry(out, "applied", *node, *last);
+                out.number("hash", *hash);
+            }
+            Self::Checkpoint { node, last } => at_entry(out, "checkpoint", *node, *last),
+            Self::Compacted { node, base } => at_entry(out, "compacted", *node, *base),
+            Self::SnapshotInstalled { node, last } => at_entry(out, "snapshot-installed", *node, *last),
+            // The other two describe these.
             Self::World { .. }
+            | Self::Started { .. }
+            | Self::Role { .. }
+            | Self::Commit { .. }
+            | Self::Timer { .. }
             | Self::Sent { .. }
             | Self::Arrived { .. }
             | Self::Lost { .. }
             | Self::SnapshotSent { .. }
+            | Self::SnapshotDone { .. }
+            | Self::Membership { .. }
+            | Self::PeerGone { .. }
+            | Self::Alarm { .. }
+            | Self::Intervention { .. }
             | Self::Mended { .. }
+            | Self::Crashed { .. }
+            | Self::Resumed { .. }
             | Self::Liveness { .. }
             | Self::Invoked { .. }
             | Self::Answered { .. }

@@ -12,6 +12,9 @@ use crate::rng::{Rng, Stream};
 use crate::trace::Happening;
 use crate::world::{Event, World};
 
+/// How long a client waits, at least, after a refusal. While nobody leads there is nothing to be gained by haste.
+const BACK_OFF: u64 = 25 * MS;
+
 /// What a host tells a client.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Answer {
@@ -202,7 +205,7 @@ impl World {
             }
             Answer::Refused | Answer::Unknown => {
                 known.host = leader;
-                next = next.max(MS);
+                next = next.max(BACK_OFF);
             }
         }
         self.queue.push(self.now.plus(next), Event::NextOperation { client });

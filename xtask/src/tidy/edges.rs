@@ -53,6 +53,7 @@ const RULES: &[Rule] = &[
     // The tasks work even where the product does not compile; what needs a client of it is a program of its own.
     Rule { package: "xtask", may_use: &[], pure: false, speaks_grpc: false },
     Rule { package: "xtask-processes", may_use: &["floe-etcd"], pure: false, speaks_grpc: true },
+    Rule { package: "xtask-sim", may_use: &["floe-sim"], pure: false, speaks_grpc: false },
 ];
 
 /// Crates through which a pure crate would reach the outside world.

@@ -1,0 +1,171 @@
+//! `cargo xtask sim`: a program of its own, so that it is built with optimisation and the other tasks work where the
+//! simulator does not compile. It sweeps the simulator over fresh seeds for some minutes, two at a time, and prints what it found.
+
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use clap::Parser;
+use floe_sim::{Feature, HostMutant, Options, Restrictions, Sweep, run, shrink};
+
+/// Runs simulated clusters from fresh seeds, two at a time, and fails if one breaks a rule.
+#[derive(Parser, Debug)]
+#[command(name = "cargo xtask sim", bin_name = "cargo xtask sim")]
+struct Arguments {
+    /// How long to go on.
+    #[arg(long, default_value_t = 5)]
+    minutes: u64,
+    /// Stop after this many seeds, even if time is left.
+    #[arg(long)]
+    seeds: Option<u64>,
+    /// The first seed; the others follow it.
+    #[arg(long, default_value_t = 1)]
+    seed_start: u64,
+    /// How many threads run worlds.
+    #[arg(long, default_value_t = 2)]
+    threads: u64,
+    /// The number of voters, instead of each seed's own.
+    #[arg(long)]
+    voters: Option<u64>,
+    /// Features that are off, by name, separated by commas.
+    #[arg(long, value_delimiter = ',')]
+    without: Vec<String>,
+    /// A rule that every host breaks, by name: the sweep must find it.
+    #[arg(long)]
+    mutant: Option<String>,
+    /// How many variants of a failing seed are tried to make it smaller.
+    #[arg(long, default_value_t = 300)]
+    shrink: u32,
+    /// Stop at this many failures.
+    #[arg(long, default_value_t = 10)]
+    failures: usize,
+}
+
+fn main() -> ExitCode {
+    match sweep(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Sweeps, and fails if a seed breaks a rule.
+fn sweep(arguments: &Arguments) -> Result<()> {
+    let options = options(arguments)?;
+    let begun = Instant::now();
+    let until = begun + Duration::from_secs(arguments.minutes * 60);
+    let next = AtomicU64::new(0);
+    let sum = Mutex::new((Sweep::default(), Duration::ZERO));
+    std::thread::scope(|scope| {
+        for _ in 0..arguments.threads.max(1) {
+            scope.spawn(|| {
+                let done = worker(arguments, &options, until, &next, &sum);
+                let mut sum = sum.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                sum.1 += done;
+            });
+        }
+    });
+    let (sweep, busy) = sum.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    report(arguments, &sweep, begun.elapsed(), busy);
+    if sweep.failures.is_empty() {
+        return Ok(());
+    }
+    bail!("{} of {} seeds break a rule", sweep.failures.len(), sweep.seeds)
+}
+
+fn options(arguments: &Arguments) -> Result<Options> {
+    let mut restrictions = Restrictions { voters: arguments.voters, ..Restrictions::default() };
+    for name in &arguments.without {
+        let Some(feature) = Feature::of_name(name) else {
+            bail!("there is no feature `{name}`; there are {}", names(Feature::ALL.map(|(_, name)| name)));
+        };
+        restrictions.without.insert(feature);
+    }
+    let mutant = match &arguments.mutant {
+        None => None,
+        Some(name) => match HostMutant::of_name(name) {
+            Some(mutant) => Some(mutant),
+            None => bail!(
+                "there is no mutant `{name}`; there are {}",
+                names(HostMutant::ALL.map(|(_, name)| name))
+            ),
+        },
+    };
+    Ok(Options { restrictions, mutant })
+}
+
+fn names<const N: usize>(names: [&str; N]) -> String {
+    names.join(", ")
+}
+
+/// Runs seeds until it is time to stop; returns how long this thread was on a processor.
+fn worker(
+    arguments: &Arguments,
+    options: &Options,
+    until: Instant,
+    next: &AtomicU64,
+    sum: &Mutex<(Sweep, Duration)>,
+) -> Duration {
+    while Instant::now() < until {
+        let nth = next.fetch_add(1, Ordering::Relaxed);
+        if arguments.seeds.is_some_and(|seeds| nth >= seeds) {
+            break;
+        }
+        let outcome = run(arguments.seed_start + nth, options);
+        if outcome.violation.is_some() {
+            println!("{outcome}");
+        }
+        let mut sum = sum.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        sum.0.add(outcome);
+        if sum.0.failures.len() >= arguments.failures {
+            break;
+        }
+    }
+    time_on_processor()
+}
+
+/// How long this thread has run, by the kernel's own count, so that the rate does not depend on what else the machine
+/// does; zero where the kernel does not say.
+fn time_on_processor() -> Duration {
+    let counted = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
+    let nanos = counted.and_then(|text| text.split_whitespace().next()?.parse().ok());
+    nanos.map_or(Duration::ZERO, Duration::from_nanos)
+}
+
+fn report(arguments: &Arguments, sweep: &Sweep, elapsed: Duration, busy: Duration) {
+    let Sweep { seeds, failures, statistics } = sweep;
+    let simulated = Duration::from_nanos(statistics.simulated);
+    println!(
+        "sim: seeds {}..{}: {seeds} worlds, {:.1} simulated hours, {} events, {} entries committed, \
+         {} of {} operations acknowledged",
+        arguments.seed_start,
+        arguments.seed_start + seeds,
+        simulated.as_secs_f64() / 3_600.0,
+        statistics.events,
+        statistics.committed,
+        statistics.acknowledged,
+        statistics.invoked,
+    );
+    if !busy.is_zero() {
+        let rate = *seeds as f64 / busy.as_secs_f64() * 60.0;
+        println!("sim: {rate:.0} seeds a core-minute ({:.0} s of processor time)", busy.as_secs_f64());
+    }
+    println!(
+        "sim: {:.0} s, {} threads, {} failures",
+        elapsed.as_secs_f64(),
+        arguments.threads,
+        failures.len()
+    );
+    if let Some(first) = failures.first()
+        && arguments.shrink > 0
+    {
+        let shrunk = shrink(first, arguments.shrink);
+        println!("sim: the first failure, made smaller in {} runs:\n{}", shrunk.runs, shrunk.outcome);
+    }
+}
