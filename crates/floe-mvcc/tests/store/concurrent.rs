@@ -81,6 +81,16 @@ fn readers_see_whole_revisions_whatever_the_writer_does() {
             }
         })
     };
+    write_rounds(&mut bed);
+    done.store(true, Ordering::Release);
+    for reader in readers {
+        assert!(reader.join().unwrap() > 0);
+    }
+    assert_eq!(watcher.join().unwrap(), bed.reader().revision() + 1);
+}
+
+/// Changes keys in 119 rounds, with compactions, checkpoints and upkeep in between.
+fn write_rounds(bed: &mut Bed) {
     for n in 1..120 {
         bed.done(round(n));
         if n % 10 == 0 {
@@ -97,11 +107,6 @@ fn readers_see_whole_revisions_whatever_the_writer_does() {
             _ => {}
         }
     }
-    done.store(true, Ordering::Release);
-    for reader in readers {
-        assert!(reader.join().unwrap() > 0);
-    }
-    assert_eq!(watcher.join().unwrap(), bed.reader().revision() + 1);
 }
 
 fn revision(event: &Event) -> i64 {
