@@ -11,7 +11,7 @@ use crate::check::Violation;
 use crate::clock::Moment;
 use crate::machine::{Key, OpId};
 
-/// The version of the format that [`Trace`] writes.
+/// The version of the format that `Trace` writes.
 pub const TRACE_VERSION: u64 = 1;
 
 /// Names an event of a trace. They are counted from one; zero is "nothing caused it".
