@@ -27,6 +27,10 @@ pub(crate) enum Frame {
     /// Every member holds the log durably up to this index: what is before it may be dropped once it is in a
     /// durable checkpoint.
     Floor { index: Index },
+    /// The leader is about to hand over: pass no more commands on to it.
+    Pause { token: u64 },
+    /// The sender passes no more commands on; all that it did stand before this on the connection.
+    Paused { token: u64 },
 }
 
 /// What became of a question.
@@ -57,6 +61,8 @@ const RAFT: u8 = 1;
 const ASK: u8 = 2;
 const ANSWER: u8 = 3;
 const FLOOR: u8 = 4;
+const PAUSE: u8 = 5;
+const PAUSED: u8 = 6;
 
 /// Appends the frame to `out`. Returns false, leaving `out` as it was, if the frame would be too long.
 pub(crate) fn encode(group: GroupId, frame: &Frame, out: &mut Vec<u8>) -> bool {
@@ -67,6 +73,8 @@ pub(crate) fn encode(group: GroupId, frame: &Frame, out: &mut Vec<u8>) -> bool {
         Frame::Ask { .. } => ASK,
         Frame::Answer { .. } => ANSWER,
         Frame::Floor { .. } => FLOOR,
+        Frame::Pause { .. } => PAUSE,
+        Frame::Paused { .. } => PAUSED,
     });
     out.extend(group.0.to_le_bytes());
     match frame {
@@ -88,6 +96,7 @@ pub(crate) fn encode(group: GroupId, frame: &Frame, out: &mut Vec<u8>) -> bool {
             }
         }
         Frame::Floor { index } => out.extend(index.0.to_le_bytes()),
+        Frame::Pause { token } | Frame::Paused { token } => out.extend(token.to_le_bytes()),
     }
     let length = out.len() - start - PREFIX;
     if length > LENGTH_MAX {
@@ -138,6 +147,8 @@ pub(crate) fn decode(mut bytes: Bytes) -> Result<(GroupId, Frame), Garbage> {
             Frame::Answer { id, answer }
         }
         FLOOR => Frame::Floor { index: Index(bytes.try_get_u64_le().map_err(|_| Garbage::Body)?) },
+        PAUSE => Frame::Pause { token: bytes.try_get_u64_le().map_err(|_| Garbage::Body)? },
+        PAUSED => Frame::Paused { token: bytes.try_get_u64_le().map_err(|_| Garbage::Body)? },
         kind => return Err(Garbage::Kind(kind)),
     };
     Ok((group, frame))
@@ -162,6 +173,8 @@ mod tests {
             Frame::Answer { id: 9, answer: Answer::Busy },
             Frame::Answer { id: 10, answer: Answer::Unanswered },
             Frame::Floor { index: Index(77) },
+            Frame::Pause { token: 5 },
+            Frame::Paused { token: u64::MAX },
         ]
     }
 
@@ -205,7 +218,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_bytes_make_it_panic(bytes: Vec<u8>, kind in 0_u8..6) {
+        fn no_bytes_make_it_panic(bytes: Vec<u8>, kind in 0_u8..8) {
             // A right checksum in front, so that the bodies are reached.
             let mut frame = vec![kind];
             frame.extend(&bytes);

@@ -99,7 +99,8 @@ impl<R: Send + 'static> Handle<R> {
         self.request(Input::Read { waiter }, 0, answer, ReadError::Busy, ReadError::Shutdown).await
     }
 
-    /// Hands leadership to another voter and resolves when this member does not lead any more.
+    /// Hands leadership to another voter and resolves when this member does not lead any more. No proposal fails by
+    /// it with an unknown outcome: those that cannot be taken meanwhile are refused.
     pub async fn transfer_leadership(&self, to: NodeId) -> Result<(), TransferError> {
         let (waiter, answer) = completion();
         let input = Input::Transfer { to, waiter };

@@ -7,6 +7,7 @@
 mod answers;
 mod compaction;
 mod effects;
+mod handover;
 mod publish;
 mod stop;
 
@@ -35,6 +36,7 @@ use crate::wal_thread::{Log, LogWork};
 
 pub(crate) use answers::{Answerer, Answers};
 use compaction::Compaction;
+use handover::{Handover, Pause};
 pub(crate) use publish::Publisher;
 use stop::Phase;
 pub(crate) use stop::Workers;
@@ -74,6 +76,9 @@ pub(crate) struct Driver<R> {
     reads: Reads,
     asks: Asks,
     transfers: Vec<(Time, Completer<Result<(), TransferError>>)>,
+    handover: Option<Handover>,
+    handover_token: u64,
+    paused: Option<Pause>,
     wakes: Wakes,
     /// Work of this turn, given out at its end, each with one lock and at most one wake.
     log_work: Vec<LogWork>,
@@ -101,6 +106,9 @@ impl<R: Send + 'static> Driver<R> {
             reads: Reads::default(),
             asks: Asks::default(),
             transfers: Vec::new(),
+            handover: None,
+            handover_token: 0,
+            paused: None,
             wakes: Wakes::default(),
             log_work: Vec::new(),
             apply_work: Vec::new(),
@@ -148,6 +156,7 @@ impl<R: Send + 'static> Driver<R> {
                 self.asks.lost(peer, &mut self.wakes);
             }
             self.handle_timers(now);
+            self.advance_handover(now);
             self.drain(now)?;
             self.give_out(now);
             self.advance_stop(now);
@@ -181,6 +190,7 @@ impl<R: Send + 'static> Driver<R> {
             self.orphans_at,
             self.transfers.iter().map(|(deadline, _)| *deadline).min(),
             self.snapshots_refused.values().min().copied(),
+            self.handover.as_ref().map(|handover| handover.deadline),
             self.phase.deadline(),
         ];
         deadlines.into_iter().flatten().min()
@@ -268,12 +278,17 @@ impl<R: Send + 'static> Driver<R> {
                 self.asks.answered(from, id, answer, &mut self.wakes);
             }
             Frame::Floor { index } => self.compaction.raise_floor(index),
+            Frame::Pause { token } => self.pause(now, from, token),
+            Frame::Paused { token } => self.peer_paused(from, token),
         }
     }
 
     fn propose(&mut self, now: Time, payload: Bytes, proposer: Proposer<R>) {
         if !self.phase.admits() {
             return proposer.refuse(ProposeError::Shutdown, &mut self.wakes);
+        }
+        if self.is_paused(now) {
+            return proposer.refuse(ProposeError::NotLeader { hint: None }, &mut self.wakes);
         }
         let bytes = payload.len() as u64;
         let node = &mut self.parts.node;
@@ -321,19 +336,6 @@ impl<R: Send + 'static> Driver<R> {
             Err(floe_raft::ReadError::Busy) => ReadError::Busy,
         };
         self.reads.answer(read, Err(refused), &mut self.wakes);
-    }
-
-    fn transfer(&mut self, now: Time, to: NodeId, waiter: Completer<Result<(), TransferError>>) {
-        let refused = match self.parts.node.transfer_leadership(now, to) {
-            Ok(()) => {
-                let deadline = now.plus(self.parts.limits.election_timeout * 2);
-                return self.transfers.push((deadline, waiter));
-            }
-            Err(floe_raft::TransferError::NotLeader { hint }) => TransferError::NotLeader { hint },
-            Err(floe_raft::TransferError::BadTarget) => TransferError::BadTarget(to),
-            Err(floe_raft::TransferError::Busy) => TransferError::Busy,
-        };
-        waiter.complete(Err(refused), &mut self.wakes);
     }
 
     fn ask(&mut self, now: Time, question: Bytes, waiter: Completer<Result<Bytes, AskError>>) {

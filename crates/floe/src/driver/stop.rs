@@ -69,17 +69,25 @@ impl<R: Send + 'static> Driver<R> {
             self.phase = Phase::Over { waiters };
             return;
         }
-        let deadline = self.phase.deadline().unwrap_or(now.plus(self.parts.limits.election_timeout));
-        self.phase = match (&self.phase, self.successor()) {
-            (Phase::Running, Some(to)) if self.parts.node.transfer_leadership(now, to).is_ok() => {
-                tracing::info!(%to, "hands leadership over before it stops");
-                Phase::HandingOver { deadline, waiters }
-            }
-            (Phase::HandingOver { .. }, _) => Phase::HandingOver { deadline, waiters },
-            (Phase::Running | Phase::Settling { .. } | Phase::Over { .. }, _) => {
-                Phase::Settling { deadline, waiters }
-            }
+        let patience = self.parts.limits.election_timeout + self.parts.limits.election_timeout / 4;
+        let deadline = self.phase.deadline().unwrap_or(now.plus(patience));
+        let handing_over = match self.phase {
+            Phase::Running => self.hand_over_before_stop(now),
+            Phase::HandingOver { .. } => true,
+            Phase::Settling { .. } | Phase::Over { .. } => false,
         };
+        self.phase = if handing_over {
+            Phase::HandingOver { deadline, waiters }
+        } else {
+            Phase::Settling { deadline, waiters }
+        };
+    }
+
+    fn hand_over_before_stop(&mut self, now: Time) -> bool {
+        let Some(to) = self.successor() else { return false };
+        tracing::info!(%to, "hands leadership over before it stops");
+        // A handover to somebody else that is under way is as good.
+        matches!(self.begin_handover(now, to), Ok(()) | Err(TransferError::Busy))
     }
 
     /// On a leader, the voter with the longest log among those that answer.

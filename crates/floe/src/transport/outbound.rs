@@ -143,8 +143,9 @@ fn is_bulk(frame: &Frame) -> bool {
             | Message::ProposeReply { .. }
             | Message::TimeoutNow { .. } => false,
         },
-        Frame::Ask { .. } | Frame::Answer { .. } => true,
-        Frame::Floor { .. } => false,
+        // `Paused` must not overtake the commands that it stands behind.
+        Frame::Ask { .. } | Frame::Answer { .. } | Frame::Paused { .. } => true,
+        Frame::Floor { .. } | Frame::Pause { .. } => false,
     }
 }
 

@@ -42,7 +42,10 @@ async fn without_its_leader_the_cluster_goes_on_and_all_data_is_there_after_a_re
 
 #[tokio::test]
 async fn two_of_three_commit_and_one_alone_does_not() {
-    let mut cluster = Cluster::start(3);
+    let mut cluster = Cluster::configured(3, false, |config| {
+        config.heartbeat_interval = std::time::Duration::from_millis(30);
+        config.election_timeout = std::time::Duration::from_millis(500);
+    });
     let leader = cluster.leader().await;
     propose(cluster.members[leader].handle(), Bytes::from_static(b"all")).await.expect("applied");
     cluster.members[(leader + 1) % 3].stop_abruptly().await;

@@ -108,6 +108,10 @@ impl Cluster {
             let mut config = NodeConfig::new(NodeId(id), CLUSTER, dir.path().join(id.to_string()));
             config.members = (1..=count).map(NodeId).zip(addresses.iter().map(ToString::to_string)).collect();
             config.segment_bytes = 1 << 20;
+            // Far above what a busy machine stalls a thread or a disk for, so that leaders change when a test wants
+            // it. First elections and those after a death do not wait for it.
+            config.heartbeat_interval = Duration::from_millis(100);
+            config.election_timeout = Duration::from_millis(1500);
             adjust(&mut config);
             let address = addresses[id as usize - 1];
             let mut member =
@@ -159,12 +163,13 @@ impl Cluster {
         }
     }
 
-    /// Stops everybody properly.
+    /// Stops everybody properly, all at the same time.
     pub(crate) async fn shutdown(&mut self) {
-        for member in &mut self.members {
-            if let Some(handle) = member.handle.take() {
-                handle.shutdown().await;
-            }
+        let handles: Vec<_> = self.members.iter_mut().filter_map(|member| member.handle.take()).collect();
+        let stopping: Vec<_> =
+            handles.into_iter().map(|handle| tokio::spawn(async move { handle.shutdown().await })).collect();
+        for stopping in stopping {
+            stopping.await.expect("no panic");
         }
     }
 }
