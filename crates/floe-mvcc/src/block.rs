@@ -1,25 +1,15 @@
-//! A run of neighbouring keys with their histories: a leaf of the index.
-//!
-//! Neighbours mostly begin alike, so the beginning that all keys of a block share is kept once and the rest of each
-//! side by side in one buffer. Finding a key touches few cache lines, and a key costs no allocation of its own.
-
-use std::cmp::Ordering;
+//! A leaf of the index: neighbouring keys with their histories, and figures that stand for all of them.
 
 use crate::key_index::{Head, History};
+use crate::run::Run;
 
-/// How many keys a block holds at most.
-pub(crate) const MAX_KEYS: usize = 64;
+/// How many keys a block holds at most. Few in this crate's own tests, so that a small index has many blocks.
+pub(crate) const MAX_KEYS: usize = if cfg!(test) { 8 } else { 64 };
 
 /// Keys in order, and their histories.
 #[derive(Debug, Default)]
 pub(crate) struct Block {
-    /// What all keys begin with. May be shorter than it could be.
-    prefix: Vec<u8>,
-    /// What follows it, key by key.
-    suffixes: Vec<u8>,
-    /// Where each suffix ends.
-    ends: Vec<u32>,
-    histories: Vec<History>,
+    keys: Run<History>,
     /// How many of the keys exist.
     live: usize,
     /// The highest revision of any change.
@@ -27,12 +17,12 @@ pub(crate) struct Block {
 }
 
 impl Block {
-    /// How many keys the block holds.
-    pub(crate) fn len(&self) -> usize {
-        self.histories.len()
+    /// The keys and their histories.
+    pub(crate) fn keys(&self) -> &Run<History> {
+        &self.keys
     }
 
-    /// How many of them exist at the newest revision.
+    /// How many of the keys exist at the newest revision.
     pub(crate) fn live(&self) -> usize {
         self.live
     }
@@ -42,141 +32,63 @@ impl Block {
         self.newest_revision
     }
 
-    pub(crate) fn history(&self, at: usize) -> &History {
-        &self.histories[at]
-    }
-
-    pub(crate) fn history_mut(&mut self, at: usize) -> &mut History {
-        &mut self.histories[at]
-    }
-
-    /// Takes note of a change that is about to be recorded for a key.
-    pub(crate) fn account(&mut self, was_live: bool, head: &Head) {
-        self.live = self.live + usize::from(head.is_live()) - usize::from(was_live);
+    /// Appends a change to a key's history. Says where the key was inserted if it is new.
+    pub(crate) fn record(&mut self, key: &[u8], head: Head) -> Option<usize> {
+        self.live += usize::from(head.is_live());
         self.newest_revision = self.newest_revision.max(head.change.place.revision);
-    }
-
-    /// Where the key is, or where it belongs.
-    pub(crate) fn find(&self, key: &[u8]) -> Result<usize, usize> {
-        let shared = key.len().min(self.prefix.len());
-        match key[..shared].cmp(&self.prefix[..shared]) {
-            Ordering::Less => return Err(0),
-            Ordering::Greater => return Err(self.len()),
-            Ordering::Equal if key.len() < self.prefix.len() => return Err(0),
-            Ordering::Equal => {}
-        }
-        let suffix = &key[shared..];
-        let (mut low, mut high) = (0, self.len());
-        while low < high {
-            let middle = low + (high - low) / 2;
-            match self.suffix(middle).cmp(suffix) {
-                Ordering::Less => low = middle + 1,
-                Ordering::Greater => high = middle,
-                Ordering::Equal => return Ok(middle),
+        match self.keys.find(key) {
+            Ok(at) => {
+                let history = self.keys.value_mut(at);
+                self.live -= usize::from(history.newest().is_live());
+                history.push(head);
+                None
+            }
+            Err(at) => {
+                self.keys.insert(at, key, History::new(head));
+                Some(at)
             }
         }
-        Err(low)
     }
 
-    /// Puts a key together in `out`.
-    pub(crate) fn write_key(&self, at: usize, out: &mut Vec<u8>) {
-        out.clear();
-        out.extend_from_slice(&self.prefix);
-        out.extend_from_slice(self.suffix(at));
-    }
-
-    /// Inserts a key at the place that [`Block::find`] gave.
-    pub(crate) fn insert(&mut self, at: usize, key: &[u8], history: History) {
-        if self.histories.is_empty() {
-            self.prefix = key.to_vec();
+    /// Drops the `count` oldest changes of a key. Says whether the key is gone with them.
+    pub(crate) fn drop_oldest(&mut self, key: &[u8], count: usize) -> bool {
+        let Ok(at) = self.keys.find(key) else {
+            return false;
+        };
+        let history = self.keys.value_mut(at);
+        let gone = count > history.older().len();
+        if gone {
+            self.live -= usize::from(history.newest().is_live());
+            self.keys.remove(at);
         } else {
-            self.share(key);
+            history.drop_oldest(count);
         }
-        let suffix = &key[self.prefix.len()..];
-        let start = self.start(at);
-        self.suffixes.splice(start..start, suffix.iter().copied());
-        self.ends.insert(at, start as u32);
-        for end in &mut self.ends[at..] {
-            *end += suffix.len() as u32;
-        }
-        self.histories.insert(at, history);
+        gone
     }
 
-    /// Removes a key.
-    pub(crate) fn remove(&mut self, at: usize, was_live: bool) {
-        let (start, end) = (self.start(at), self.ends[at] as usize);
-        self.suffixes.drain(start..end);
-        self.ends.remove(at);
-        for other in &mut self.ends[at..] {
-            *other -= (end - start) as u32;
-        }
-        self.histories.remove(at);
-        self.live -= usize::from(was_live);
-    }
-
-    /// Gives away the upper half, and the lowest key that may be in it. `at` is where the last key was inserted: keys that
-    /// come in order leave full blocks behind.
-    pub(crate) fn split(&mut self, at: usize) -> (Box<[u8]>, Self) {
-        let from = if at + 1 == self.len() { at } else { self.len() / 2 };
+    /// Gives away the keys from `from` on, and the first of them.
+    pub(crate) fn split(&mut self, from: usize) -> (Box<[u8]>, Self) {
         let mut separator = Vec::new();
-        self.write_key(from, &mut separator);
-        let lower = std::mem::take(self);
+        self.keys.write_key(from, &mut separator);
         let mut upper = Self::default();
-        let mut key = Vec::new();
-        let Self { prefix, suffixes, ends, histories, .. } = lower;
-        let mut start = 0;
-        for (at, (end, history)) in ends.into_iter().zip(histories).enumerate() {
-            key.clear();
-            key.extend_from_slice(&prefix);
-            key.extend_from_slice(&suffixes[start..end as usize]);
-            start = end as usize;
-            if at < from { self.push(&key, history) } else { upper.push(&key, history) }
-        }
+        let mut at = 0;
+        std::mem::take(self).keys.drain(|key, history| {
+            let block = if at < from { &mut *self } else { &mut upper };
+            block.push(key, history);
+            at += 1;
+        });
         (separator.into(), upper)
     }
 
     /// Takes over the keys of a block that lies above this one.
     pub(crate) fn append(&mut self, above: Self) {
-        let mut key = Vec::new();
-        let mut start = 0;
-        for (end, history) in above.ends.into_iter().zip(above.histories) {
-            key.clear();
-            key.extend_from_slice(&above.prefix);
-            key.extend_from_slice(&above.suffixes[start..end as usize]);
-            start = end as usize;
-            self.push(&key, history);
-        }
+        above.keys.drain(|key, history| self.push(key, history));
     }
 
-    /// Inserts a key above all others, with its figures.
+    /// Adds a key above all others.
     fn push(&mut self, key: &[u8], history: History) {
-        self.account(false, history.newest());
-        self.insert(self.len(), key, history);
-    }
-
-    /// Shortens the shared beginning to what `key` has of it.
-    fn share(&mut self, key: &[u8]) {
-        let shared = key.iter().zip(&self.prefix).take_while(|(a, b)| a == b).count();
-        if shared == self.prefix.len() {
-            return;
-        }
-        let lost = self.prefix.split_off(shared);
-        let mut suffixes = Vec::with_capacity(self.suffixes.len() + lost.len() * self.len());
-        let mut start = 0;
-        for end in &mut self.ends {
-            suffixes.extend_from_slice(&lost);
-            suffixes.extend_from_slice(&self.suffixes[start..*end as usize]);
-            start = *end as usize;
-            *end = suffixes.len() as u32;
-        }
-        self.suffixes = suffixes;
-    }
-
-    fn start(&self, at: usize) -> usize {
-        if at == 0 { 0 } else { self.ends[at - 1] as usize }
-    }
-
-    fn suffix(&self, at: usize) -> &[u8] {
-        &self.suffixes[self.start(at)..self.ends[at] as usize]
+        self.live += usize::from(history.newest().is_live());
+        self.newest_revision = self.newest_revision.max(history.newest().change.place.revision);
+        self.keys.insert(self.keys.len(), key, history);
     }
 }

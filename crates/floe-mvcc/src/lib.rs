@@ -22,6 +22,7 @@ mod range;
 mod reader;
 mod record;
 mod roster;
+mod run;
 mod shared;
 mod store;
 mod txn;
