@@ -423,13 +423,15 @@ impl World {
         Ok(())
     }
 
-    /// Snapshots that the core was told of and did not want are given back.
+    /// Snapshots that the core was told of and does not want are given back. The newest one waits for its turn while
+    /// an older one is being installed.
     fn refuse_stale_snapshots(&mut self, host: usize) {
         let Some(life) = self.hosts[host].life.as_mut() else { return };
-        if life.received.is_empty() {
-            return;
-        }
-        for (_, received) in std::mem::take(&mut life.received) {
+        let Some((newest, _)) = life.received.last_key_value() else { return };
+        let newest = *newest;
+        let waits = newest.index > life.node.commit();
+        let kept = if waits { life.received.split_off(&newest) } else { std::collections::BTreeMap::new() };
+        for (_, received) in std::mem::replace(&mut life.received, kept) {
             self.report_snapshot(host, &received, SnapshotOutcome::Failed);
         }
     }
