@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use floe_raft::{Config, GroupId, LogId, Membership, Node, Restored};
+use floe_raft::{Config, GroupId, HardState, LogId, Membership, Node, Restored, Write, WriteId};
 use floe_wal::{Disk, Options, RecoveredGroup, Wal};
 use mio::{Poll, Waker};
 use tokio::sync::{oneshot, watch};
@@ -152,12 +152,30 @@ fn open(config: &NodeConfig) -> Result<(Wal<FileDisk>, RecoveredGroup, Membershi
         }
         outcome => outcome.map_err(failed("cannot open", &log_dir))?,
     };
-    let has_log = !disk.list().map_err(failed("cannot list", &log_dir))?.is_empty();
-    let identity = Identity::establish(config, has_log)?;
+    let files = disk.list().map_err(failed("cannot list", &log_dir))?;
+    let has_log = files.iter().any(|file| file.ends_with(".log"));
+    let mut identity = Identity::establish(config, has_log)?;
     let options =
         Options { cluster: config.cluster, member: config.id.0, segment_bytes: config.segment_bytes };
-    let (wal, mut groups) = Wal::open(disk, options)?;
+    let (mut wal, mut groups) = Wal::open(disk, options)?;
+    if !has_log {
+        begin_log(&mut wal)?;
+    }
+    identity.note_log(&config.data_dir)?;
     Ok((wal, groups.remove(&GROUP).unwrap_or_default(), identity.membership()))
+}
+
+/// Makes the first file of the log durable, with a hard state that says nothing, so that a log that is absent later on
+/// is known to be lost.
+fn begin_log(wal: &mut Wal<FileDisk>) -> Result<(), StartError> {
+    let write = Write {
+        id: WriteId(0),
+        hard_state: Some(HardState::default()),
+        restart_after: None,
+        truncate_from: None,
+        entries: Vec::new(),
+    };
+    Ok(wal.append(&[(GROUP, write)])?)
 }
 
 /// What the core is told of the past.

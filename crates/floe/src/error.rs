@@ -213,9 +213,25 @@ pub enum StartError {
         /// The directory.
         path: PathBuf,
     },
+    /// The log of a member that may have voted is gone. Without it the member could vote a second time in a term, and
+    /// two leaders could share it.
+    #[error(
+        "data directory {} has lost its log: member {member:x} must not vote again; remove it from the cluster and \
+         add a new member with an empty directory",
+        path.display()
+    )]
+    LogMissing {
+        /// The directory.
+        path: PathBuf,
+        /// The member.
+        member: u64,
+    },
     /// The log cannot be opened.
     #[error("the log cannot be opened: {0}")]
     Log(#[from] floe_wal::OpenError),
+    /// The first file of a new log cannot be written.
+    #[error("the log cannot be begun: {0}")]
+    LogBegin(#[from] floe_wal::AppendError),
     /// The state machine needs entries that the log does not hold any more.
     #[error("the state machine contains entries up to {applied}, but the log begins after {base}")]
     StateMachineBehind {

@@ -1,12 +1,16 @@
-//! Whose data directory this is: a small file that is written once, before the log.
+//! Whose data directory this is, and whether it may be without a log: a small file beside the log.
 //!
 //! It holds the cluster, the member, and the membership that the cluster began with, which is in force at the
 //! beginning of the log. A directory of another member must never be opened under a wrong id: its votes would be
 //! cast twice (openraft's "node ids must not be reused").
 //!
+//! The file is written before the log and once more when the log is durable, before the member says its first word.
+//! From then on a directory without a log has lost it, and with it the votes that were cast: taken for a new one, the
+//! member would vote a second time in a term (reliability W16).
+//!
 //! ```text
-//! magic "FLOE-ID\n" | version u16 | cluster u64 | member u64 | count u32 | count x (id u64, length u16, address)
-//! | crc32c u32 of all before
+//! magic "FLOE-ID\n" | version u16 | cluster u64 | member u64 | has log u8 | count u32
+//! | count x (id u64, length u16, address) | crc32c u32 of all before
 //! ```
 //! Numbers are little endian.
 
@@ -33,6 +37,8 @@ const BYTES_MAX: u64 = 1 << 20;
 pub(crate) struct Identity {
     pub(crate) cluster: u64,
     pub(crate) member: NodeId,
+    /// The log was durable once, so that it must be there.
+    pub(crate) has_log: bool,
     /// The members that the cluster began with, and where each is reached.
     pub(crate) members: BTreeMap<NodeId, String>,
 }
@@ -47,6 +53,12 @@ impl Identity {
                 let identity = Self::decode(bytes)
                     .map_err(|reason| StartError::Identity { path: path.clone(), reason })?;
                 identity.check_owner(config)?;
+                if identity.has_log && !has_log {
+                    return Err(StartError::LogMissing {
+                        path: config.data_dir.clone(),
+                        member: config.id.0,
+                    });
+                }
                 Ok(identity)
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound && has_log => {
@@ -59,6 +71,15 @@ impl Identity {
             }
             Err(error) => Err(StartError::Io { doing: "cannot read", path, error }),
         }
+    }
+
+    /// The log is durable: from now on it must be there. Done before the member takes part in anything.
+    pub(crate) fn note_log(&mut self, dir: &Path) -> Result<(), StartError> {
+        if !self.has_log {
+            self.has_log = true;
+            self.write(dir)?;
+        }
+        Ok(())
     }
 
     fn check_owner(&self, config: &NodeConfig) -> Result<(), StartError> {
@@ -88,7 +109,7 @@ impl Identity {
             }
         }
         let members = config.members.clone();
-        Ok(Self { cluster: config.cluster, member: config.id, members })
+        Ok(Self { cluster: config.cluster, member: config.id, has_log: false, members })
     }
 
     /// The membership in force before the first entry of the log.
@@ -118,6 +139,7 @@ impl Identity {
         bytes.extend(VERSION.to_le_bytes());
         bytes.extend(self.cluster.to_le_bytes());
         bytes.extend(self.member.0.to_le_bytes());
+        bytes.push(u8::from(self.has_log));
         bytes.extend((self.members.len() as u32).to_le_bytes());
         for (id, address) in &self.members {
             bytes.extend(id.0.to_le_bytes());
@@ -143,6 +165,11 @@ impl Identity {
         }
         let cluster = bytes.try_get_u64_le().map_err(short)?;
         let member = NodeId(bytes.try_get_u64_le().map_err(short)?);
+        let has_log = match bytes.try_get_u8().map_err(short)? {
+            0 => false,
+            1 => true,
+            _ => return Err("it says neither that there is a log nor that there is none"),
+        };
         let count = bytes.try_get_u32_le().map_err(short)?;
         let mut members = BTreeMap::new();
         for _ in 0..count {
@@ -155,7 +182,7 @@ impl Identity {
             let address = std::str::from_utf8(&address).map_err(|_| "an address is not text")?;
             members.insert(id, address.to_owned());
         }
-        if bytes.is_empty() { Ok(Self { cluster, member, members }) } else { Err("it is too long") }
+        if bytes.is_empty() { Ok(Self { cluster, member, has_log, members }) } else { Err("it is too long") }
     }
 }
 
@@ -198,6 +225,19 @@ mod tests {
             assert!(text.contains("member 2 of cluster 9"), "{text}");
             assert!(text.contains(&format!("member {id} of cluster {cluster}")), "{text}");
         }
+    }
+
+    #[test]
+    fn a_log_that_was_durable_once_must_be_there() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let config = config(dir.path(), 1, 7);
+        let mut identity = Identity::establish(&config, false).expect("a new identity");
+        // A crash before the log was made: nothing was said yet.
+        assert_eq!(Identity::establish(&config, false).expect("still new"), identity);
+        identity.note_log(dir.path()).expect("written");
+        assert!(Identity::establish(&config, true).expect("the same identity").has_log);
+        let error = Identity::establish(&config, false).expect_err("refused");
+        assert!(matches!(error, StartError::LogMissing { member: 1, .. }), "{error}");
     }
 
     #[test]

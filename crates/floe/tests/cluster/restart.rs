@@ -186,6 +186,18 @@ async fn a_data_directory_of_another_member_or_cluster_is_refused_and_left_alone
 }
 
 #[tokio::test]
+async fn a_member_that_lost_its_log_does_not_start() {
+    let mut cluster = Cluster::start(1);
+    cluster.leader().await;
+    cluster.shutdown().await;
+    let config = cluster.members[0].config.clone();
+    std::fs::remove_dir_all(config.data_dir.join("log")).expect("removed");
+    // Nothing was ever applied, so that the state machine has nothing to say of the loss. But a vote was cast.
+    let refused = Builder::new(config).start(Recorder::in_memory().0).await.expect_err("refused");
+    assert!(matches!(refused, StartError::LogMissing { member: 1, .. }), "{refused}");
+}
+
+#[tokio::test]
 async fn a_state_machine_that_does_not_fit_the_log_is_refused() {
     let mut cluster = Cluster::start(1);
     cluster.leader().await;
