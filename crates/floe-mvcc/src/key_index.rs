@@ -267,6 +267,15 @@ impl KeyIndex {
         resume: Option<&[u8]>,
         visitor: &mut V,
     ) -> ControlFlow<V::Break, Option<Bytes>> {
+        if range.is_point() && resume.is_none() {
+            // Most ranges by far.
+            if let Some(history) = self.history(&range.start)
+                && let Some(change) = history.at(revision)
+            {
+                visitor.visit(&range.start, change, &history.newest)?;
+            }
+            return ControlFlow::Continue(None);
+        }
         let mut cursor = self.range(range, resume);
         let mut cost = 0;
         loop {

@@ -34,6 +34,9 @@ const ROWS_PER_BATCH: usize = 16;
 /// How many rows it looks at with a checkpoint, which takes longer anyway.
 const ROWS_PER_CHECKPOINT: usize = 1024;
 
+/// How much is written before the file's length is looked at again, which is a system call.
+const BYTES_PER_MEASURE: u64 = 1 << 20;
+
 /// The last log entry that a store contains.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Applied {
@@ -71,6 +74,8 @@ pub struct Store {
     state: State,
     /// What survives a crash.
     durable: State,
+    /// How much was written since the file's length was last looked at.
+    unmeasured_bytes: u64,
     /// Whether a call failed, so that memory may be ahead of the file.
     failed: bool,
 }
@@ -92,12 +97,13 @@ impl Store {
         }
         let limits = QueueLimits { events: options.watch_queue_events, bytes: options.watch_queue_bytes };
         let shared = load(&db, state, limits)?;
-        let store = Self {
+        let mut store = Self {
             db,
             path: path.to_owned(),
             shared: Arc::new(shared),
             state,
             durable: state,
+            unmeasured_bytes: 0,
             failed: false,
         };
         store.measure()?;
@@ -185,8 +191,11 @@ impl Store {
         let applied = batch.finish()?;
         txn.commit().map_err(StorageError::redb)?;
         self.state = applied.state;
+        self.unmeasured_bytes += applied.row_bytes.unsigned_abs();
         self.publish(applied)?;
-        self.measure()?;
+        if self.unmeasured_bytes >= BYTES_PER_MEASURE || matches!(durability, Durability::Immediate) {
+            self.measure()?;
+        }
         self.failed = false;
         Ok(result)
     }
@@ -225,7 +234,8 @@ impl Store {
         Ok(())
     }
 
-    fn measure(&self) -> Result<(), StorageError> {
+    fn measure(&mut self) -> Result<(), StorageError> {
+        self.unmeasured_bytes = 0;
         self.shared.file_bytes.store(fs::metadata(&self.path)?.len(), Ordering::Relaxed);
         Ok(())
     }
