@@ -18,6 +18,10 @@ use crate::message::{Envelope, Message};
 /// The version of the layout, the first byte of every envelope and of every membership.
 pub const VERSION: u8 = 1;
 
+/// Beside the version in the first byte of a membership: a list of the learners to be promoted follows. Memberships
+/// without one look as they did before there were any; who does not know the list refuses the byte.
+const PROMOTES: u8 = 0x80;
+
 /// Why bytes are not what they should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CodecError {
@@ -40,6 +44,9 @@ pub enum CodecError {
     /// A set whose members are not strictly ascending.
     #[error("a set is not in order")]
     Order,
+    /// A list that is left out when it is empty is there, and empty.
+    #[error("a list that should hold something is empty")]
+    Empty,
 }
 
 mod tag {
@@ -122,16 +129,24 @@ pub fn decode_entry(input: &mut Bytes) -> Result<Entry, CodecError> {
 
 /// The payload of a membership entry.
 pub fn encode_membership(membership: &Membership, out: &mut impl BufMut) {
-    out.put_u8(VERSION);
+    let flag = if membership.auto_promote.is_empty() { 0 } else { PROMOTES };
+    out.put_u8(VERSION | flag);
     for set in [&membership.voters, &membership.outgoing, &membership.learners, &membership.witnesses] {
-        put_number(out, set.len() as u64);
-        set.iter().for_each(|node| put_number(out, node.0));
+        put_set(out, set);
     }
     put_number(out, membership.addresses.len() as u64);
     for (node, address) in &membership.addresses {
         put_number(out, node.0);
         put_bytes(out, address);
     }
+    if !membership.auto_promote.is_empty() {
+        put_set(out, &membership.auto_promote);
+    }
+}
+
+fn put_set(out: &mut impl BufMut, set: &BTreeSet<NodeId>) {
+    put_number(out, set.len() as u64);
+    set.iter().for_each(|node| put_number(out, node.0));
 }
 
 /// Reads a membership that takes up the whole input.
@@ -281,16 +296,24 @@ fn take_outcome(input: &mut Bytes) -> Result<Result<LogId, ProposeError>, CodecE
 
 fn take_membership(input: &mut Bytes) -> Result<Membership, CodecError> {
     let version = take_byte(input)?;
-    if version != VERSION {
+    if version & !PROMOTES != VERSION {
         return Err(CodecError::Version(version));
     }
-    Ok(Membership {
+    let mut membership = Membership {
         voters: take_set(input)?,
         outgoing: take_set(input)?,
         learners: take_set(input)?,
         witnesses: take_set(input)?,
         addresses: take_addresses(input)?,
-    })
+        auto_promote: BTreeSet::new(),
+    };
+    if version & PROMOTES != 0 {
+        membership.auto_promote = take_set(input)?;
+        if membership.auto_promote.is_empty() {
+            return Err(CodecError::Empty);
+        }
+    }
+    Ok(membership)
 }
 
 fn take_set(input: &mut Bytes) -> Result<BTreeSet<NodeId>, CodecError> {
@@ -418,8 +441,9 @@ mod tests {
 
     fn membership() -> impl Strategy<Value = Membership> {
         let addresses = btree_map(any::<u64>().prop_map(NodeId), payload(), 0..5);
-        (node_set(), node_set(), node_set(), node_set(), addresses).prop_map(
-            |(voters, outgoing, learners, witnesses, addresses)| Membership {
+        (node_set(), node_set(), node_set(), node_set(), addresses, node_set()).prop_map(
+            |(voters, outgoing, learners, witnesses, addresses, auto_promote)| Membership {
+                auto_promote,
                 voters,
                 outgoing,
                 learners,
@@ -568,5 +592,7 @@ mod tests {
             Err(CodecError::Tag(16, "message"))
         );
         assert_eq!(decode_membership(Bytes::from_static(&[1, 2, 5, 5])), Err(CodecError::Order));
+        assert_eq!(decode_membership(Bytes::from_static(&[0x81, 0, 0, 0, 0, 0, 0])), Err(CodecError::Empty));
+        assert_eq!(decode_membership(Bytes::from_static(&[0x82])), Err(CodecError::Version(0x82)));
     }
 }

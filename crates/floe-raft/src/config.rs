@@ -33,6 +33,8 @@ pub struct Config {
     pub apply_bytes: u64,
     /// The largest command accepted.
     pub command_bytes: u64,
+    /// How far a learner may be behind to be promoted, in entries.
+    pub promotion_lag: u64,
 }
 
 impl Config {
@@ -51,6 +53,7 @@ impl Config {
             uncommitted_bytes: 256 << 20,
             apply_bytes: 8 << 20,
             command_bytes: 16 << 20,
+            promotion_lag: 1_000,
         }
     }
 

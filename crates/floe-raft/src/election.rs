@@ -30,8 +30,7 @@ impl Node {
     /// Nothing was heard of a leader, or nothing came of a campaign.
     pub(crate) fn election_due(&mut self) {
         // A node whose disk hangs would ask for votes that it could never use.
-        let may_lead = self.members.current().is_voter(self.config.id);
-        if !may_lead || self.installing.is_some() || self.is_disk_stalled() {
+        if !self.may_campaign() || self.installing.is_some() || self.is_disk_stalled() {
             self.become_follower(self.hard_state.term, None);
         } else if self.config.pre_vote {
             self.become_pre_candidate();

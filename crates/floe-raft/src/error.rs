@@ -66,7 +66,34 @@ pub enum MembershipError {
         /// The entry that must commit first.
         index: Index,
     },
-    /// The change leaves nothing to change, names a node twice, or leaves no voter.
+    /// Leadership is being handed over. Ask the next leader.
+    #[error("leadership is being handed over")]
+    Busy,
+    /// The learner to be promoted is too far behind. It may be asked for again, or left to the leader from the start.
+    #[error("n{node} is not caught up: it holds entries up to {matched}, and needs those up to {needed}")]
+    NotCaughtUp {
+        /// The learner.
+        node: NodeId,
+        /// The last entry that it is known to hold.
+        matched: Index,
+        /// The entry that it must hold.
+        needed: Index,
+    },
+    /// The learner to be promoted did not answer within the last election timeout.
+    #[error("n{node} does not answer")]
+    Silent {
+        /// The learner.
+        node: NodeId,
+    },
+    /// Too few of the voters to be answered within the last election timeout: the change could not be committed now.
+    #[error("only {active} voters answer of the {needed} that the change needs")]
+    Unhealthy {
+        /// The voters that answer.
+        active: usize,
+        /// The majority.
+        needed: usize,
+    },
+    /// The change changes nothing, names a node twice, makes no sense for a node, or leaves no voter.
     #[error("the change is not valid: {0}")]
     Invalid(&'static str),
 }

@@ -114,7 +114,13 @@ fn check_role(node: &Node) -> Option<&'static str> {
                 return Some("matched < next <= last + 1 does not hold of a peer");
             }
             let expected = node.members.current().members().into_iter().filter(|id| *id != node.id());
-            (!leader.progress.keys().copied().eq(expected)).then_some("a leader's peers are not the members")
+            let peers = leader.progress.iter().filter(|(_, peer)| peer.farewell.is_none()).map(|(id, _)| *id);
+            if !peers.eq(expected) {
+                return Some("a leader's peers are not the members");
+            }
+            let is_member = |id| node.members.current().contains(id);
+            let leaving = leader.progress.iter().filter(|(_, peer)| peer.farewell.is_some());
+            leaving.into_iter().any(|(id, _)| is_member(*id)).then_some("a member is parted with")
         }
     }
 }

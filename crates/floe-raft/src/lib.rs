@@ -18,8 +18,8 @@
 //! for. The methods are of four families.
 //!
 //! - `handle_*`: something happened. A message came, a write is durable, a timer is due. They never fail.
-//! - Commands: [`Node::propose`], [`Node::forward`], [`Node::read`], [`Node::transfer_leadership`]. They are refused
-//!   with an error that says what to do.
+//! - Commands: [`Node::propose`], [`Node::forward`], [`Node::read`], [`Node::transfer_leadership`],
+//!   [`Node::change_membership`]. They are refused with an error that says what to do.
 //! - `poll_*`: [`Node::poll_effect`] yields the next [`Effect`] to perform, [`Node::poll_timeout`] the time at which
 //!   to call [`Node::handle_timeout`].
 //! - Getters.
@@ -156,9 +156,13 @@
 //! # Membership
 //!
 //! Who votes is itself an entry of the log, in force from the moment it is *in* the log, and rolled back when it is
-//! truncated (`membership.rs`). A membership may be *joint* (thesis 4.3): then every decision needs a majority of the
-//! old and of the new voters. All counting goes through one type that knows about both (`quorum/joint.rs`). Learners
-//! receive the log and do not count. All members of a new group start from the same membership, given at birth.
+//! truncated (`membership.rs`). A change of one voter is entered directly, since any old majority meets any new one. A
+//! change of more goes by way of a *joint* membership (thesis 4.3), in which every decision needs a majority of the
+//! old and of the new voters; the leader leaves it by itself (`change.rs`, `reconfigure.rs`). All counting goes through
+//! one type that knows about both (`quorum/joint.rs`). Learners receive the log and do not count; one that is caught up
+//! can be promoted. All members of a new group start from the same membership, given at birth; a node that joins later
+//! starts from none. A leader that is removed leads until that is committed, and hands over. The rules and the
+//! counter-examples that they prevent are in `docs/design/membership.md`.
 //!
 //! # How it is checked
 //!
@@ -175,8 +179,6 @@
 //! - **No leases.** Reads take a round trip, and depend on no clock.
 //! - **No client sessions.** A client that repeats a command after an unknown outcome may have it applied twice; the
 //!   state machine has to tell.
-//! - **No commands to change the membership.** Entries, counting, roll-back and the messages have their places. Nothing
-//!   here adds, removes or promotes a member.
 //! - **No witnesses.** The set is in the membership and in the codec; such a member would be treated as a full voter.
 //! - **No repair of a damaged log.** An entry that cannot be read is not sent and not applied; the numbers of the
 //!   messages by which members could help each other are reserved.
@@ -188,6 +190,7 @@
 #![forbid(unsafe_code)]
 
 mod apply;
+mod change;
 pub mod codec;
 mod config;
 mod effect;
@@ -207,6 +210,7 @@ mod outbox;
 mod quorum;
 mod random;
 mod reads;
+mod reconfigure;
 mod replication;
 mod role;
 mod snapshot;
@@ -214,6 +218,7 @@ mod status;
 mod transfer;
 mod validate;
 
+pub use change::{MembershipChange, MembershipOperation};
 pub use config::Config;
 pub use effect::{Alarm, Effect, RoleKind};
 pub use entry::{Entry, EntryKind, HardState, Restored, Write};

@@ -18,8 +18,10 @@ pub struct Membership {
     pub voters: BTreeSet<NodeId>,
     /// While joint, the voters of the configuration that is being left; otherwise empty.
     pub outgoing: BTreeSet<NodeId>,
-    /// Those that replicate without a vote.
+    /// Those that replicate without a vote. While joint, one that is also an outgoing voter is being demoted.
     pub learners: BTreeSet<NodeId>,
+    /// Those learners that the leader makes voters once they are caught up.
+    pub auto_promote: BTreeSet<NodeId>,
     /// Those voters that keep the log's terms but no data. A subset of the voters, incoming or outgoing.
     pub witnesses: BTreeSet<NodeId>,
     /// Where each member is reached. Opaque to the core: the host put it there and dials it.
@@ -81,6 +83,12 @@ impl Members {
         self.later.back().map_or(&self.base, |(_, membership)| membership)
     }
 
+    /// The membership that it took the place of, if that is still known. It is while the present one is not committed.
+    pub(crate) fn previous(&self) -> Option<&Membership> {
+        let before = self.later.len().checked_sub(1)?;
+        Some(before.checked_sub(1).map_or(&self.base, |at| &self.later[at].1))
+    }
+
     /// The entry that put it in force; zero when none in the log did.
     pub(crate) fn current_at(&self) -> Index {
         self.later.back().map_or(Index::ZERO, |(index, _)| *index)
@@ -127,10 +135,13 @@ mod tests {
         members.push(Index(8), of(&[1, 2, 3]));
         assert!(!members.truncate_from(Index(9)));
         assert_eq!((members.current(), members.current_at()), (&of(&[1, 2, 3]), Index(8)));
+        assert_eq!(members.previous(), Some(&of(&[1, 2])));
         assert!(members.truncate_from(Index(8)));
+        assert_eq!(members.previous(), Some(&of(&[1])));
         assert_eq!((members.current(), members.current_at()), (&of(&[1, 2]), Index(4)));
         members.compact(Index(4));
         assert_eq!((members.current(), members.current_at()), (&of(&[1, 2]), Index::ZERO));
+        assert_eq!(members.previous(), None);
         members.push(Index(9), of(&[7]));
         members.restart(of(&[5]));
         assert_eq!((members.current(), members.current_at()), (&of(&[5]), Index::ZERO));

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use crate::apply::Applying;
+use crate::change::MembershipChange;
 use crate::config::Config;
 use crate::effect::{Effect, RoleKind};
 use crate::entry::{Entry, EntryKind, HardState, Restored};
-use crate::error::{ConfigError, ProposeError, ReadError, TransferError};
+use crate::error::{ConfigError, MembershipError, ProposeError, ReadError, TransferError};
 use crate::fetch::Fetches;
 use crate::forward::{Forwards, Taken};
 use crate::id::{FetchId, Index, LogId, NodeId, ProposalId, ReadId, Round, Term, Time, WriteId};
@@ -199,6 +200,19 @@ impl Node {
         outcome
     }
 
+    /// Starts a change of the membership. It is in force at once, and done when [`Status::pending_change`] is empty
+    /// again: a change of several voters goes by way of a joint membership, which the leader leaves by itself.
+    pub fn change_membership(
+        &mut self,
+        now: Time,
+        change: &MembershipChange,
+    ) -> Result<LogId, MembershipError> {
+        self.advance(now);
+        let outcome = self.start_change(change);
+        self.check();
+        outcome
+    }
+
     /// Passes a command on to the leader; its answer comes as [`Effect::Forwarded`], exactly once. On a leader that
     /// is the node itself.
     pub fn forward(&mut self, now: Time, proposal: ProposalId, payload: Bytes) -> Result<(), ProposeError> {
@@ -314,6 +328,7 @@ impl Node {
             applied: self.apply.applied(),
             membership: self.members.current().clone(),
             membership_at: self.members.current_at(),
+            pending_change: self.pending_change(),
             progress,
             transfer_to,
             reads_waiting: self.reads_waiting(),
@@ -356,6 +371,9 @@ impl Node {
             _ => {}
         }
         if term > own {
+            if self.end_farewell(from) {
+                return;
+            }
             self.become_follower(term, None);
         }
         self.dispatch_current(from, message);
@@ -449,6 +467,7 @@ impl Node {
     /// Puts out what the inputs since the last drain amount to.
     fn drain(&mut self) {
         self.advance_commit();
+        self.advance_membership();
         let announced = (self.role.kind(), self.hard_state.term, self.leader());
         if announced != self.announced {
             self.announced = announced;

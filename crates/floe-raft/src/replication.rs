@@ -23,14 +23,14 @@ impl Node {
             self.outbox.bad_message(from, "it acknowledges entries that were never sent");
             return;
         }
-        progress.recent = true;
+        progress.answer(self.now);
         progress.acknowledge(matched, self.log.base().index);
     }
 
     pub(crate) fn handle_append_reject(&mut self, from: NodeId, prev: LogId, hint: LogId) {
         let Role::Leader(leader) = &mut self.role else { return };
         let Some(progress) = leader.progress.get_mut(&from) else { return };
-        progress.recent = true;
+        progress.answer(self.now);
         // A refusal of what was acknowledged since is an old one: to go back for it would undo progress (etcd/raft
         // #149).
         if prev.index <= progress.matched {
@@ -62,7 +62,11 @@ impl Node {
             return;
         }
         let Some(progress) = leader.progress.get_mut(&from) else { return };
-        progress.alive(round);
+        progress.alive(self.now, round);
+        let told = progress.farewell.and_then(|farewell| farewell.round);
+        if told.is_some_and(|told| told <= round) {
+            leader.progress.remove(&from);
+        }
         // Should the invitation to campaign have been lost, this repeats it.
         if let Some(transfer) = &mut leader.transfer
             && transfer.to == from
@@ -75,8 +79,7 @@ impl Node {
     pub(crate) fn peer_gone(&mut self, peer: NodeId) {
         let Role::Leader(leader) = &mut self.role else { return };
         if let Some(progress) = leader.progress.get_mut(&peer) {
-            progress.probe(progress.next, true);
-            progress.recent = false;
+            progress.gone();
         }
     }
 
@@ -240,7 +243,8 @@ impl Sender<'_> {
             Mode::Replicate => true,
             Mode::Snapshot => false,
         };
-        if may_send && progress.recent {
+        // Nor to one that is leaving: the state is more than it need know.
+        if may_send && progress.recent && progress.farewell.is_none() {
             progress.probe(progress.next, true);
             progress.mode = Mode::Snapshot;
             let at_least = self.log.base().index;

@@ -32,7 +32,9 @@ pub struct Status {
     pub membership: Membership,
     /// The entry that put it in force; zero when it came with the snapshot or the bootstrap.
     pub membership_at: Index,
-    /// On a leader, what it knows of each other member.
+    /// The entry of a membership change that is under way: not committed, or joint and to be left.
+    pub pending_change: Option<Index>,
+    /// On a leader, what it knows of each other member, and of those that are leaving.
     pub progress: BTreeMap<NodeId, ProgressStatus>,
     /// To whom leadership is being handed over.
     pub transfer_to: Option<NodeId>,
@@ -53,6 +55,8 @@ pub struct ProgressStatus {
     pub inflight: usize,
     /// Answered something within the last election timeout.
     pub recent: bool,
+    /// It is no member any more, and has yet to hear that this is committed.
+    pub leaving: bool,
 }
 
 /// How a leader sends entries to a peer.

@@ -1,6 +1,8 @@
 //! What a leader knows of one peer, and how it sends to it.
 
-use crate::id::{FetchId, Index, Round};
+use std::time::Duration;
+
+use crate::id::{FetchId, Index, Round, Time};
 use crate::replication::inflight::Inflight;
 use crate::status::{ProgressState, ProgressStatus};
 
@@ -21,6 +23,18 @@ pub(crate) enum Mode {
     Snapshot,
 }
 
+/// The parting with a peer that the membership in force does not contain any more. It is sent the entry that removed
+/// it and the news that this is committed, so that it stops campaigning by itself. It counts for nothing.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Farewell {
+    /// The entry that removed it.
+    pub(crate) removal: Index,
+    /// The first heartbeat that told it of the commit.
+    pub(crate) round: Option<Round>,
+    /// When to give it up; set when the removal is committed.
+    pub(crate) deadline: Option<Time>,
+}
+
 /// What a leader knows of one peer.
 #[derive(Clone, Debug)]
 pub(crate) struct Progress {
@@ -31,8 +45,13 @@ pub(crate) struct Progress {
     pub(crate) mode: Mode,
     /// Empty unless replicating.
     pub(crate) inflight: Inflight,
-    /// Answered since the last quorum check.
+    /// Answered since the last quorum check, or was added since: a leader must not step down for a voter that had no
+    /// time to answer.
     pub(crate) recent: bool,
+    /// When it answered last.
+    answered: Option<Time>,
+    /// While it is leaving.
+    pub(crate) farewell: Option<Farewell>,
     /// The latest heartbeat answered.
     pub(crate) round: Round,
     /// The largest commit index that an append told the peer and that it could act on.
@@ -53,11 +72,36 @@ impl Progress {
             mode: Mode::Probe { paused: false, sent: None },
             inflight: Inflight::default(),
             recent: false,
+            answered: None,
+            farewell: None,
             round: Round(0),
             told: Index::ZERO,
             nudge: false,
             fetch: None,
         }
+    }
+
+    /// A peer that the entry at `at` makes a member.
+    pub(crate) fn added(at: Index) -> Self {
+        Self { recent: true, ..Self::new(at) }
+    }
+
+    /// The peer answered something.
+    pub(crate) fn answer(&mut self, now: Time) {
+        self.recent = true;
+        self.answered = Some(now);
+    }
+
+    /// Whether it answered within this time.
+    pub(crate) fn is_active(&self, now: Time, within: Duration) -> bool {
+        self.answered.is_some_and(|answered| now.since(answered) < within)
+    }
+
+    /// Its process is dead: nothing that was under way arrives, and no answer comes.
+    pub(crate) fn gone(&mut self) {
+        self.probe(self.next, true);
+        self.recent = false;
+        self.answered = None;
     }
 
     /// Looks for agreement from `next` on.
@@ -100,8 +144,8 @@ impl Progress {
     }
 
     /// The peer answered a heartbeat.
-    pub(crate) fn alive(&mut self, round: Round) {
-        self.recent = true;
+    pub(crate) fn alive(&mut self, now: Time, round: Round) {
+        self.answer(now);
         self.round = self.round.max(round);
         match &mut self.mode {
             Mode::Probe { paused, .. } => *paused = false,
@@ -121,6 +165,7 @@ impl Progress {
             },
             inflight: self.inflight.len(),
             recent: self.recent,
+            leaving: self.farewell.is_some(),
         }
     }
 }

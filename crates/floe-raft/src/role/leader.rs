@@ -13,7 +13,7 @@ use crate::transfer::Transfer;
 /// The data of a leader. All of it belongs to one term.
 #[derive(Clone, Debug)]
 pub(crate) struct Leader {
-    /// What is known of each other member.
+    /// What is known of each other member, and of those that are leaving.
     pub(crate) progress: BTreeMap<NodeId, Progress>,
     /// Its no-op. When this is committed, so is all that earlier leaders committed.
     pub(crate) first: Index,
@@ -76,9 +76,15 @@ impl Node {
         }
         if leader.transfer.as_ref().is_some_and(|transfer| transfer.deadline <= self.now) {
             leader.transfer = None;
+            // A handover of one that is no voter any more is its last deed, whether it succeeded or not.
+            if self.is_retired() {
+                return self.become_follower(self.hard_state.term, None);
+            }
         }
+        let Role::Leader(leader) = &mut self.role else { return };
         if leader.check_at <= self.now {
             leader.check_at = self.now.plus(self.config.election_timeout);
+            leader.end_farewells(self.now);
             if self.is_fit_to_lead() {
                 let Role::Leader(leader) = &mut self.role else { return };
                 leader.progress.values_mut().for_each(|progress| progress.recent = false);
@@ -125,6 +131,11 @@ impl Node {
             // Beyond what the peer acknowledged its log may be another one; what a heartbeat commits is not compared.
             let commit = self.commit.min(progress.matched);
             progress.told = progress.told.max(commit);
+            if let Some(farewell) = &mut progress.farewell
+                && commit >= farewell.removal
+            {
+                farewell.round.get_or_insert(leader.round);
+            }
             let message = Message::Heartbeat { commit, round: leader.round };
             self.outbox.send(Envelope { from: self.config.id, to, term: self.hard_state.term, message });
         }

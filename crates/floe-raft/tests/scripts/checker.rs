@@ -16,17 +16,23 @@ use floe_raft::{
 use crate::disk::{Disk, Log};
 use crate::failure::Failure;
 use crate::format;
+use crate::laws_of_change::quorum_holds;
 use crate::machine::Machine;
 
 /// Everything that ever happened, as far as the laws speak of it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Checker {
+    /// The membership that the group was born with.
+    pub(crate) birth: Membership,
+    /// Memberships that leaders appended, and whose rules are still to be checked: the leader, its entry, and the
+    /// membership entry before it, if any.
+    pub(crate) changes: Vec<(NodeId, LogId, Option<LogId>)>,
     /// Who led in each term.
     leaders: BTreeMap<Term, NodeId>,
     /// Every entry that was ever in a log, with what it followed.
-    entries: BTreeMap<LogId, (EntryKind, Bytes, LogId)>,
+    pub(crate) entries: BTreeMap<LogId, (EntryKind, Bytes, LogId)>,
     /// Every entry that was ever known as committed, with the term in which that was first known.
-    committed: BTreeMap<Index, (LogId, Term)>,
+    pub(crate) committed: BTreeMap<Index, (LogId, Term)>,
     /// Every vote that was ever cast.
     votes: BTreeMap<(NodeId, Term), NodeId>,
     /// The state after each applied index.
@@ -50,21 +56,29 @@ pub(crate) struct Tally {
     pub(crate) reads: usize,
     /// Forwarded commands that a leader appended.
     pub(crate) forwards: usize,
+    /// Memberships that leaders appended.
+    pub(crate) changes: usize,
 }
 
 /// What a node last said of itself.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Seen {
     role: RoleKind,
     term: Term,
     commit: Index,
+    membership: Membership,
 }
 
-fn law(broken: bool, text: impl FnOnce() -> String) -> Result<(), Failure> {
+pub(crate) fn law(broken: bool, text: impl FnOnce() -> String) -> Result<(), Failure> {
     if broken { Err(Failure::law(text())) } else { Ok(()) }
 }
 
 impl Checker {
+    /// A checker of a new group.
+    pub(crate) fn new(birth: Membership) -> Self {
+        Self { birth, ..Self::default() }
+    }
+
     /// The last entry that any node ever knew as committed.
     pub(crate) fn commit(&self) -> Index {
         self.committed.last_key_value().map_or(Index::ZERO, |(index, _)| *index)
@@ -75,9 +89,9 @@ impl Checker {
         self.leaders.len()
     }
 
-    /// Whether every read was answered.
-    pub(crate) fn reads_waiting(&self) -> usize {
-        self.reads.len()
+    /// How many reads these nodes have not answered.
+    pub(crate) fn reads_waiting(&self, nodes: &BTreeSet<NodeId>) -> usize {
+        self.reads.keys().filter(|(reader, _)| nodes.contains(reader)).count()
     }
 
     /// A node hands a write to its disk; `disk` is as it was before.
@@ -136,6 +150,9 @@ impl Checker {
                 format::entry(entry)
             )
         })?;
+        if entry.kind == EntryKind::Membership && !self.entries.contains_key(&id) {
+            self.changed(node, prev, entry)?;
+        }
         let known = self.entries.entry(id).or_insert_with(|| (entry.kind, entry.payload.clone(), prev));
         law(*known != (entry.kind, entry.payload.clone(), prev), || {
             format!(
@@ -244,10 +261,12 @@ impl Checker {
         let Some(disk) = disks.get(&node) else {
             return Err(Failure::law(format!("n{node} is not in the cluster")));
         };
-        let now = Seen { role: status.role, term: status.hard_state.term, commit: status.commit };
+        let (term, commit) = (status.hard_state.term, status.commit);
+        let now = Seen { role: status.role, term, commit, membership: status.membership.clone() };
         let before = self.nodes.insert(node, now);
-        law(before.is_some_and(|seen| now.term < seen.term), || format!("the term of n{node} falls"))?;
-        law(before.is_some_and(|seen| now.commit < seen.commit), || format!("the commit of n{node} falls"))?;
+        let before = before.as_ref();
+        law(before.is_some_and(|seen| term < seen.term), || format!("the term of n{node} falls"))?;
+        law(before.is_some_and(|seen| commit < seen.commit), || format!("the commit of n{node} falls"))?;
         law(status.hard_state != disk.submitted, || {
             format!("n{node} has a term or vote that it never wrote: {:?}", status.hard_state)
         })?;
@@ -264,23 +283,23 @@ impl Checker {
         law(status.commit > status.last.index, || format!("n{node} commits beyond its log"))?;
         law(status.applied > status.commit, || format!("n{node} applied beyond its commit"))?;
         if status.role == RoleKind::Leader {
-            self.leads(node, now.term, &disk.written)?;
+            self.leads(node, term, &disk.written)?;
         }
-        let from = before.map_or(Index::ZERO, |seen| seen.commit);
-        if now.commit > from {
-            self.commits(status, from, &disk.written, disks)?;
+        if commit > before.map_or(Index::ZERO, |seen| seen.commit) {
+            self.commits(status, before, &disk.written, disks)?;
         }
-        Ok(())
+        self.check_changes(node)
     }
 
     /// The commit index of a node moved: what it covers is committed for ever.
     fn commits(
         &mut self,
         status: &Status,
-        from: Index,
+        before: Option<&Seen>,
         log: &Log,
         disks: &BTreeMap<NodeId, Disk>,
     ) -> Result<(), Failure> {
+        let from = before.map_or(Index::ZERO, |seen| seen.commit);
         let (node, term) = (status.id, status.hard_state.term);
         let known = self.commit();
         for index in (from.0 + 1..=status.commit.0).map(Index) {
@@ -309,7 +328,12 @@ impl Checker {
         if status.commit > known
             && let Some(id) = log.id_at(status.commit)
         {
-            quorum_holds(id, &status.membership, disks)?;
+            // What became committed may in the same step have led to the next membership.
+            let counted = quorum_holds(id, &status.membership, disks);
+            match before.filter(|seen| seen.membership != status.membership) {
+                Some(seen) => counted.or_else(|_| quorum_holds(id, &seen.membership, disks))?,
+                None => counted?,
+            }
         }
         Ok(())
     }
@@ -399,16 +423,4 @@ impl Checker {
             }
         }
     }
-}
-
-/// What is committed is durable on a majority: of both sets while the membership is joint.
-fn quorum_holds(id: LogId, membership: &Membership, disks: &BTreeMap<NodeId, Disk>) -> Result<(), Failure> {
-    for set in [&membership.voters, &membership.outgoing] {
-        let holders =
-            set.iter().filter(|node| disks.get(node).is_some_and(|disk| disk.durable.covers(id))).count();
-        law(!set.is_empty() && holders * 2 <= set.len(), || {
-            format!("{id} is committed, but durable on {holders} of {} voters only", set.len())
-        })?;
-    }
-    Ok(())
 }

@@ -35,7 +35,7 @@ struct History {
 impl History {
     fn new() -> Self {
         let disks = [N1, N2, N3].map(|node| (node, Disk::new(membership())));
-        Self { checker: Checker::default(), disks: BTreeMap::from(disks), writes: 0 }
+        Self { checker: Checker::new(membership()), disks: BTreeMap::from(disks), writes: 0 }
     }
 
     fn write(&mut self, node: NodeId, write: Write, durable: bool) -> Result<(), Failure> {
@@ -82,6 +82,7 @@ impl History {
             applied: Index::ZERO,
             membership: membership(),
             membership_at: Index::ZERO,
+            pending_change: None,
             progress: BTreeMap::new(),
             transfer_to: None,
             reads_waiting: 0,

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use floe_raft::{
-    Config, Entry, Fetched, Index, LogId, Membership, Node, NodeId, ProposalId, ProposeError, ReadError,
-    ReadId, SnapshotOutcome, Status, Time, TransferError,
+    Config, Entry, Fetched, Index, LogId, Membership, MembershipChange, MembershipError, Node, NodeId,
+    ProposalId, ProposeError, ReadError, ReadId, SnapshotOutcome, Status, Time, TransferError,
 };
 
 use crate::checker::Checker;
@@ -26,6 +26,9 @@ pub(crate) struct Options {
     pub(crate) voters: u64,
     /// Learners, numbered after the voters.
     pub(crate) learners: u64,
+    /// Nodes that belong to no group yet, numbered after the learners. They start without a membership: one that
+    /// started from a membership with itself in it could elect itself (openraft #2002).
+    pub(crate) spares: u64,
     /// Everything random follows from it.
     pub(crate) seed: u64,
     /// The configuration of every node, but for its id.
@@ -35,10 +38,11 @@ pub(crate) struct Options {
 impl Options {
     /// A cluster of voters with the default configuration.
     pub(crate) fn new(voters: u64) -> Self {
-        Self { voters, learners: 0, seed: 1, config: Config::new(NodeId(1)) }
+        Self { voters, learners: 0, spares: 0, seed: 1, config: Config::new(NodeId(1)) }
     }
 
-    fn membership(&self) -> Membership {
+    /// The membership of the new group.
+    pub(crate) fn membership(&self) -> Membership {
         let mut membership = Membership::of_voters((1..=self.voters).map(NodeId));
         membership.learners = (self.voters + 1..=self.voters + self.learners).map(NodeId).collect();
         membership
@@ -128,7 +132,7 @@ impl Cluster {
             members: BTreeMap::new(),
             disks: BTreeMap::new(),
             network: Network::default(),
-            checker: Checker::default(),
+            checker: Checker::new(membership.clone()),
             lost_snapshots: Vec::new(),
             alarms: 0,
             proposals: 0,
@@ -137,11 +141,15 @@ impl Cluster {
             shown: BTreeMap::new(),
             options,
         };
-        for id in membership.members() {
-            cluster.members.insert(id, Member::new(membership.clone()));
-            cluster.disks.insert(id, Disk::new(membership.clone()));
+        let members = membership.members();
+        let first_spare = cluster.options.voters + cluster.options.learners + 1;
+        let spares = (first_spare..first_spare + cluster.options.spares).map(NodeId);
+        for id in members.into_iter().chain(spares) {
+            let birth = if membership.contains(id) { membership.clone() } else { Membership::default() };
+            cluster.members.insert(id, Member::new(birth.clone()));
+            cluster.disks.insert(id, Disk::new(birth));
         }
-        for id in membership.members() {
+        for id in cluster.ids() {
             cluster.start(id)?;
         }
         Ok(cluster)
@@ -236,6 +244,16 @@ impl Cluster {
     pub(crate) fn transfer(&mut self, id: NodeId, to: NodeId) -> Result<Result<(), TransferError>, Failure> {
         let now = self.now;
         Ok(self.node(id)?.transfer_leadership(now, to))
+    }
+
+    /// Starts a change of the membership.
+    pub(crate) fn change(
+        &mut self,
+        id: NodeId,
+        change: &MembershipChange,
+    ) -> Result<Result<LogId, MembershipError>, Failure> {
+        let now = self.now;
+        Ok(self.node(id)?.change_membership(now, change))
     }
 
     /// Tells a node that another's process is dead.

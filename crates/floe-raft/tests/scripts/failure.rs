@@ -5,7 +5,7 @@ use std::fmt;
 use std::num::ParseIntError;
 use std::str::ParseBoolError;
 
-use floe_raft::{ProposeError, ReadError, TransferError};
+use floe_raft::{MembershipError, ProposeError, ReadError, TransferError};
 
 /// A failure in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,4 +51,4 @@ macro_rules! refused_with {
         }
     )* };
 }
-refused_with!(ParseIntError, ParseBoolError, ProposeError, ReadError, TransferError);
+refused_with!(ParseIntError, ParseBoolError, MembershipError, ProposeError, ReadError, TransferError);

@@ -128,7 +128,12 @@ pub(crate) fn membership(membership: &Membership) -> String {
         format!("{name}={{{}}}", ids.join(" "))
     };
     let mut text = set("voters", &membership.voters);
-    for (name, nodes) in [("outgoing", &membership.outgoing), ("learners", &membership.learners)] {
+    let others = [
+        ("outgoing", &membership.outgoing),
+        ("learners", &membership.learners),
+        ("auto-promote", &membership.auto_promote),
+    ];
+    for (name, nodes) in others {
         if !nodes.is_empty() {
             text += &format!(" {}", set(name, nodes));
         }
@@ -173,6 +178,9 @@ pub(crate) fn status(status: &Status) -> String {
     if let Some(to) = status.transfer_to {
         text += &format!(" transfer=n{to}");
     }
+    if let Some(index) = status.pending_change {
+        text += &format!(" change={index}");
+    }
     if status.role == RoleKind::Leader {
         let peers: Vec<String> = status
             .progress
@@ -183,7 +191,8 @@ pub(crate) fn status(status: &Status) -> String {
                     ProgressState::Replicate => "",
                     ProgressState::Snapshot => " snapshot",
                 };
-                format!("{peer}:{}→{}{state}", progress.matched, progress.next)
+                let leaving = if progress.leaving { " leaving" } else { "" };
+                format!("{peer}:{}→{}{state}{leaving}", progress.matched, progress.next)
             })
             .collect();
         text += &format!(" progress={{{}}}", peers.join(" "));

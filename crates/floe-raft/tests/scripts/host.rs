@@ -171,7 +171,8 @@ impl Cluster {
             }
             Effect::SendSnapshot { to, term, at_least } => {
                 let machine = self.member(id)?.machine.clone();
-                if machine.last.index < at_least {
+                // A node that joined knows no membership until it has applied the entry that added it.
+                if machine.last.index < at_least || machine.membership.voters.is_empty() {
                     self.lost_snapshots.push((id, to));
                     return Ok(());
                 }

@@ -13,6 +13,7 @@ mod disk;
 mod failure;
 mod format;
 mod host;
+mod laws_of_change;
 mod machine;
 mod network;
 mod random;

@@ -4,9 +4,11 @@
 //!
 //! A failure prints its seed and the last events; `replay` runs one seed alone.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use floe_raft::{Config, Index, NodeId};
+use bytes::Bytes;
+use floe_raft::{Config, Index, MembershipChange, MembershipOperation, NodeId, Status};
 
 use crate::checker::Checker;
 use crate::cluster::{Cluster, Options};
@@ -23,6 +25,7 @@ struct Weather {
     partition: u64,
     expiry: u64,
     time: u64,
+    change: u64,
 }
 
 /// One run.
@@ -44,7 +47,9 @@ impl World {
         config.tail_bytes = if random.one_in(2) { 200 } else { 1 << 20 };
         config.apply_bytes = if random.one_in(2) { 100 } else { 1 << 20 };
         let learners = random.below(2);
-        let options = Options { voters, learners, seed, config };
+        config.promotion_lag = random.below(4);
+        let spares = random.below(3);
+        let options = Options { voters, learners, spares, seed, config };
         let chance = |random: &mut Random, from: u64| from << random.below(4);
         let weather = Weather {
             loss: chance(&mut random, 10),
@@ -54,6 +59,7 @@ impl World {
             partition: chance(&mut random, 15),
             expiry: chance(&mut random, 12),
             time: chance(&mut random, 8),
+            change: chance(&mut random, 1),
         };
         Ok(Self { cluster: Cluster::new(options, talks)?, random, weather })
     }
@@ -82,6 +88,7 @@ impl World {
             4 if self.random.one_in(4) => self.compact(id),
             5 if self.random.one_in(10) => self.hand_over(&ids),
             6 if self.random.one_in(3) => self.calm_down(),
+            7 if self.random.one_in(self.weather.change) => self.change(&ids),
             _ => self.move_parcels(),
         }
     }
@@ -243,6 +250,67 @@ impl World {
         self.cluster.settle(leader)
     }
 
+    /// The leader is asked for a change of the membership: one node, or some at once.
+    fn change(&mut self, ids: &[NodeId]) -> Result<(), Failure> {
+        let Some(leader) = self.cluster.leader() else { return Ok(()) };
+        let Some(Status { membership, .. }) = self.cluster.status(leader) else { return Ok(()) };
+        let mut change = MembershipChange { forced: self.random.one_in(4), ..MembershipChange::default() };
+        let count = if self.random.one_in(2) { 1 } else { 1 + self.random.length(3) };
+        for _ in 0..count {
+            let Some(node) = self.random.pick(ids) else { continue };
+            let address = Bytes::from(format!("n{node}"));
+            let auto_promote = self.random.one_in(2);
+            let is_first = self.random.one_in(2);
+            let (is_voter, is_learner) = (membership.is_voter(node), membership.learners.contains(&node));
+            change.operations.push(match (is_voter, is_learner) {
+                (true, _) if is_first => MembershipOperation::Remove { node },
+                (true, _) => MembershipOperation::Demote { node },
+                (false, true) if self.random.one_in(4) => MembershipOperation::Remove { node },
+                (false, true) => MembershipOperation::Promote { node },
+                (false, false) if is_first => MembershipOperation::AddVoter { node, address },
+                (false, false) => MembershipOperation::AddLearner { node, address, auto_promote },
+            });
+        }
+        let _is_taken = self.cluster.change(leader, &change)?.is_ok();
+        self.cluster.settle(leader)
+    }
+
+    /// The leader of a cluster that is well again. A change that was under way must have come to its end.
+    fn healthy_leader(&mut self) -> Result<Status, Failure> {
+        self.cluster.advance(Duration::from_secs(5), true)?;
+        let leader = self.cluster.leader().and_then(|leader| self.cluster.status(leader));
+        let Some(status) = leader else {
+            return Err(Failure::law("everything is well again, and nobody leads"));
+        };
+        if !status.membership.is_voter(status.id) {
+            return Err(Failure::law(format!("n{} leads and is no voter", status.id)));
+        }
+        if let Some(index) = status.pending_change {
+            return Err(Failure::law(format!("the change at {index} never ends")));
+        }
+        if let Some(node) = status.membership.auto_promote.first() {
+            return Err(Failure::law(format!("n{node} waits for its promotion for ever")));
+        }
+        if status.progress.values().any(|peer| peer.leaving) {
+            return Err(Failure::law("the leader never parts with one that left"));
+        }
+        Ok(status)
+    }
+
+    /// Stops those that were removed and do not know it. They ask for votes, and without stickiness they are listened
+    /// to, so that an operator has to stop them.
+    fn stop_strangers(&mut self) -> Result<(), Failure> {
+        self.cluster.advance(Duration::from_secs(5), true)?;
+        let statuses = self.cluster.ids().into_iter().filter_map(|id| self.cluster.status(id));
+        let Some(latest) = statuses.max_by_key(|status| status.commit) else { return Ok(()) };
+        for id in self.cluster.ids() {
+            if latest.pending_change.is_none() && !latest.membership.contains(id) {
+                self.cluster.crash(id, 0)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Everything heals; then the cluster must live.
     fn recover(&mut self) -> Result<(), Failure> {
         self.cluster.network.heal(Filter::default());
@@ -256,25 +324,28 @@ impl World {
             member.fetches_held = false;
             self.cluster.settle(id)?;
         }
-        self.cluster.advance(Duration::from_secs(5), true)?;
-        let Some(leader) = self.cluster.leader() else {
-            return Err(Failure::law("everything is well again, and nobody leads"));
-        };
+        if !self.cluster.options.config.check_quorum {
+            self.stop_strangers()?;
+        }
+        let Status { id: leader, membership, .. } = self.healthy_leader()?;
+        let members = membership.members();
         let at = self.cluster.propose(leader, "end=1")?;
         self.cluster.settle(leader)?;
         let at = at.map_err(|error| Failure::law(format!("the leader refuses a proposal: {error}")))?;
-        for id in self.cluster.ids() {
+        for id in members.clone() {
             if self.cluster.read(id)?.is_err() {
                 return Err(Failure::law(format!("n{id} refuses a read")));
             }
             self.cluster.settle(id)?;
         }
         self.cluster.advance(Duration::from_secs(2), true)?;
-        self.converged(at.index)
+        self.converged(members, at.index)
     }
 
-    fn converged(&mut self, index: Index) -> Result<(), Failure> {
-        for id in self.cluster.ids() {
+    /// Of those that left nothing is asked: a read that was confirmed there may wait for an entry that never comes.
+    fn converged(&mut self, members: BTreeSet<NodeId>, index: Index) -> Result<(), Failure> {
+        let reads = self.cluster.checker.reads_waiting(&members);
+        for id in members {
             let member = self.cluster.member(id)?;
             let (applied, forwards) = (member.machine.last.index, member.forwards.len());
             if applied != index {
@@ -284,7 +355,6 @@ impl World {
                 return Err(Failure::law(format!("n{id} never heard of {forwards} forwarded proposals")));
             }
         }
-        let reads = self.cluster.checker.reads_waiting();
         if reads > 0 {
             return Err(Failure::law(format!("{reads} reads were never answered")));
         }
@@ -303,6 +373,7 @@ struct Tally {
     installs: usize,
     reads: usize,
     forwards: usize,
+    changes: usize,
 }
 
 impl Tally {
@@ -312,6 +383,7 @@ impl Tally {
         self.installs += checker.tally.installs;
         self.reads += checker.tally.reads;
         self.forwards += checker.tally.forwards;
+        self.changes += checker.tally.changes;
     }
 }
 
@@ -348,7 +420,8 @@ fn schedules(seeds: std::ops::Range<u64>, steps: usize) {
         && tally.commits / count >= 10
         && each(tally.installs * 4) >= 1
         && each(tally.reads) >= 3
-        && each(tally.forwards) >= 3;
+        && each(tally.forwards) >= 3
+        && each(tally.changes) >= 1;
     assert!(lively, "the schedules of {count} seeds are too quiet to prove anything: {tally:?}");
 }
 

@@ -1,8 +1,8 @@
-//! `cluster nodes=3 [learners=0] [leader=1] [seed=1] [OPTION=VALUE...]`: starts a new cluster, all nodes with empty
-//! disks. With `leader`, that node is elected in term 1 and its no-op is committed everywhere, in silence.
+//! `cluster nodes=3 [learners=0] [spares=0] [leader=1] [seed=1] [OPTION=VALUE...]`: starts a new cluster, all nodes with empty
+//! disks; spares belong to no group yet. With `leader`, that node is elected in term 1 and its no-op is committed everywhere, in silence.
 //!
 //! Options: `pre-vote=false`, `check-quorum=false`, `inflight=2` (messages), `inflight-bytes`, `append-bytes`,
-//! `tail-bytes`, `uncommitted-bytes`, `apply-bytes`, `command-bytes`.
+//! `tail-bytes`, `uncommitted-bytes`, `apply-bytes`, `command-bytes`, `promotion-lag` (entries).
 
 use floe_raft::NodeId;
 
@@ -13,6 +13,7 @@ use crate::failure::Failure;
 pub(super) fn run(args: &mut Args<'_>) -> Result<Cluster, Failure> {
     let mut options = Options::new(args.key("nodes")?.ok_or_else(|| Failure::new("how many nodes?"))?);
     options.learners = args.key("learners")?.unwrap_or(0);
+    options.spares = args.key("spares")?.unwrap_or(0);
     options.seed = args.key("seed")?.unwrap_or(1);
     let config = &mut options.config;
     config.pre_vote = args.key("pre-vote")?.unwrap_or(config.pre_vote);
@@ -24,6 +25,7 @@ pub(super) fn run(args: &mut Args<'_>) -> Result<Cluster, Failure> {
     config.uncommitted_bytes = args.key("uncommitted-bytes")?.unwrap_or(config.uncommitted_bytes);
     config.apply_bytes = args.key("apply-bytes")?.unwrap_or(config.apply_bytes);
     config.command_bytes = args.key("command-bytes")?.unwrap_or(config.command_bytes);
+    config.promotion_lag = args.key("promotion-lag")?.unwrap_or(config.promotion_lag);
     let leader: Option<u64> = args.key("leader")?;
     let mut cluster = Cluster::new(options, leader.is_none())?;
     if let Some(leader) = leader {

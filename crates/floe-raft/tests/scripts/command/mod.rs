@@ -6,6 +6,7 @@
 mod advance;
 mod append;
 mod campaign;
+mod change;
 mod checkpoint;
 mod cluster;
 mod compact;
@@ -57,6 +58,7 @@ pub(crate) fn run(cluster: &mut Option<Cluster>, command: &Command) -> Result<()
         "append" => append::run(cluster, &mut args)?,
         "advance" => advance::run(cluster, &mut args)?,
         "campaign" => campaign::run(cluster, &mut args)?,
+        "change" => change::run(cluster, &mut args)?,
         "checkpoint" => checkpoint::run(cluster, &mut args)?,
         "compact" => compact::run(cluster, &mut args)?,
         "crash" => crash::run(cluster, &mut args)?,
