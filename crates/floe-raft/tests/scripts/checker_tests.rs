@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use floe_raft::codec::encode_membership;
 use floe_raft::{
     Entry, EntryKind, Envelope, HardState, Index, LogId, Membership, Message, NodeId, ProposeError, ReadId,
     RoleKind, Status, Term, Write, WriteId,
@@ -346,5 +347,47 @@ fn a_node_that_contradicts_its_disk_or_its_past() -> Result<(), Failure> {
         history.checker.clone().started(&Status { hard_state: stranger, ..good }, &history.disks[&N1]),
         "without its term and vote",
     );
+    Ok(())
+}
+
+/// A membership entry.
+fn change(index: u64, term: u64, voters: &[NodeId]) -> Entry {
+    let mut payload = Vec::new();
+    encode_membership(&Membership::of_voters(voters.iter().copied()), &mut payload);
+    Entry { id: id(index, term), kind: EntryKind::Membership, payload: Bytes::from(payload) }
+}
+
+#[test]
+fn a_good_change_is_accepted() -> Result<(), Failure> {
+    let mut history = History::committed()?;
+    history.append(N1, vec![change(2, 1, &[N1, N2])], true)?;
+    history.status(N1, RoleKind::Leader, 1)?;
+    history.append(N2, vec![change(2, 1, &[N1, N2])], true)?;
+    history.status(N1, RoleKind::Leader, 2)?;
+    history.append(N1, vec![change(3, 1, &[N1])], true)?;
+    history.status(N1, RoleKind::Leader, 2)
+}
+
+#[test]
+fn a_change_before_the_one_before_is_committed() -> Result<(), Failure> {
+    let mut history = History::committed()?;
+    history.append(N1, vec![change(2, 1, &[N1, N2]), change(3, 1, &[N1])], true)?;
+    broken(history.status(N1, RoleKind::Leader, 1), "while the one before is not committed");
+    Ok(())
+}
+
+#[test]
+fn a_change_before_the_term_has_committed_anything() -> Result<(), Failure> {
+    let mut history = History::committed()?;
+    history.vote(N2, 2, Some(N2), true)?;
+    history.append(N2, vec![entry(2, 2, "b=1"), change(3, 2, &[N1, N2])], true)?;
+    broken(history.status(N2, RoleKind::Leader, 1), "before its term has committed anything");
+    Ok(())
+}
+
+#[test]
+fn a_change_of_two_voters_at_once() -> Result<(), Failure> {
+    let mut history = History::committed()?;
+    broken(history.append(N1, vec![change(2, 1, &[N1])], true), "two quorums do not meet");
     Ok(())
 }

@@ -171,8 +171,7 @@ impl Cluster {
             }
             Effect::SendSnapshot { to, term, at_least } => {
                 let machine = self.member(id)?.machine.clone();
-                // A node that joined knows no membership until it has applied the entry that added it.
-                if machine.last.index < at_least || machine.membership.voters.is_empty() {
+                if machine.last.index < at_least || !machine.knows_its_group() {
                     self.lost_snapshots.push((id, to));
                     return Ok(());
                 }

@@ -23,6 +23,12 @@ impl Machine {
         Self { membership, ..Self::default() }
     }
 
+    /// Whether it can be sent as a snapshot. The machine of a node that joined knows no membership until it has
+    /// applied the entry that added it.
+    pub(crate) fn knows_its_group(&self) -> bool {
+        !self.membership.voters.is_empty()
+    }
+
     /// Applies one entry: `x=1` sets, `add x=2` adds; anything else only changes the digest.
     pub(crate) fn apply(&mut self, entry: &Entry) {
         self.last = entry.id;

@@ -179,6 +179,38 @@ scripts! {
         r29_split_brain
         whole_cluster
     }
+    membership {
+        add_a_learner_then_promote
+        promote_refused_while_behind
+        promote_automatically
+        add_a_voter_directly
+        joint_three_to_five
+        joint_needs_both_majorities
+        joint_to_a_disjoint_group
+        remove_a_follower
+        remove_the_leader
+        a_retired_leader_steps_down_in_time
+        one_change_at_a_time
+        no_change_before_the_no_op
+        rolled_back_with_its_entry
+        restart_while_joint
+        the_leader_crashes_while_joint
+        the_leader_crashes_while_leaving
+        a_removed_node_returns
+        a_removed_node_returns_with_a_higher_term
+        a_departing_peer_deposes_nobody
+        an_unaware_voter_votes
+        a_removed_leader_may_be_needed
+        one_of_two_leaves
+        an_unhealthy_change_is_refused
+        no_change_during_a_handover
+        an_outsider_counts_for_nothing
+        a_joining_node_never_campaigns
+        a_snapshot_carries_what_is_committed
+        a_snapshot_replaces_every_membership
+        demote_a_voter
+        an_address_moves
+    }
     story {
         one_change_in_slow_motion
         the_leader_stops
