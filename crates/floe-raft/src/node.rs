@@ -362,7 +362,7 @@ impl Node {
             // What became of a command is true in any term, and better known than given up for lost.
             Message::ProposeReply { outcomes } => {
                 self.handle_propose_reply(from, outcomes);
-                if term > own {
+                if term > own && !self.end_farewell(from) {
                     self.become_follower(term, None);
                 }
                 return;

@@ -162,7 +162,8 @@ impl Sender<'_> {
             self.snapshot(to, progress);
             return;
         }
-        let last = self.log.last().index;
+        // One that is leaving is told that it is out, and nothing after.
+        let last = progress.farewell.map_or(self.log.last().index, |farewell| farewell.removal);
         let mut sent = false;
         while self.admits(progress) {
             let is_probe = matches!(progress.mode, Mode::Probe { .. });
