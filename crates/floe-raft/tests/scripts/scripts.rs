@@ -184,6 +184,7 @@ scripts! {
         promote_refused_while_behind
         promote_automatically
         add_a_voter_directly
+        a_new_voter_has_time_to_answer
         joint_three_to_five
         joint_needs_both_majorities
         joint_to_a_disjoint_group
@@ -196,6 +197,7 @@ scripts! {
         restart_while_joint
         the_leader_crashes_while_joint
         the_leader_crashes_while_leaving
+        left_only_after_the_no_op
         a_removed_node_returns
         a_removed_node_returns_with_a_higher_term
         a_departing_peer_deposes_nobody
