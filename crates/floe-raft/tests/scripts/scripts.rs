@@ -110,6 +110,7 @@ scripts! {
         conflict_backtracking
         stale_rejects_are_ignored
         aba_overwrite_race
+        aba_three_writes_under_way
         old_entries_are_read_from_disk
         a_slow_machine_is_fed_in_pieces
         too_much_is_refused
