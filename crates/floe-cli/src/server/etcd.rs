@@ -9,7 +9,7 @@ use floe_etcd::Config;
 
 use super::flags::Flags;
 use super::go_flags::{self, FLAGS, Meaning};
-use super::{logging, run};
+use super::{config_file, logging, run};
 use crate::environment;
 
 /// The version of etcd whose interface floe has.
@@ -40,10 +40,16 @@ pub(crate) fn main(words: &[OsString]) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     add_variables(&mut given);
-    let ignored = match go_flags::take_ignored(&mut given) {
-        Ok(ignored) => ignored,
-        Err(error) => return refuse(&error),
-    };
+    let mut unknown_keys = Vec::new();
+    if let Some(path) = given.remove("config-file").filter(|path| !path.is_empty()) {
+        match config_file::read(path.as_ref()) {
+            Ok(file) => (given, unknown_keys) = (file.given, file.unknown),
+            Err(error) => return refuse(&error),
+        }
+        // It counts alone; and an empty value is none.
+        given.retain(|_, value| !value.is_empty());
+    }
+    let ignored = go_flags::take_ignored(&mut given);
     let spelled = given.iter().map(|(name, value)| format!("--{name}={value}"));
     let known = match Known::try_parse_from(std::iter::once("etcd".to_owned()).chain(spelled)) {
         Ok(known) => known,
@@ -56,6 +62,12 @@ pub(crate) fn main(words: &[OsString]) -> ExitCode {
     logging::init(known.flags.log_level.as_deref());
     if !ignored.is_empty() {
         tracing::warn!("flags without a meaning in floe yet, ignored: --{}", ignored.join(", --"));
+    }
+    if !unknown_keys.is_empty() {
+        tracing::warn!(
+            "keys of the configuration file without a meaning in floe, ignored: {}",
+            unknown_keys.join(", ")
+        );
     }
     run::main(vec![config], |_| {})
 }
@@ -104,10 +116,9 @@ fn help() -> String {
     format!(
         "Usage:\n\n  etcd [flags]\n    Start a member. This is floe, called as etcd.\n\n  etcd --version\n    Show the \
          version of etcd whose interface it has.\n\nFlags that mean what they mean in etcd:\n{}\nFlags that are accepted \
-         and ignored, with a warning:\n{}\nFlags that are refused, because a start without them would be another one:\n{}",
+         and ignored, with a warning:\n{}",
         names(|meaning| meaning == Meaning::Same),
         names(|meaning| matches!(meaning, Meaning::Ignored(_))),
-        names(|meaning| meaning == Meaning::Refused),
     )
 }
 
@@ -121,7 +132,7 @@ mod tests {
     #[test]
     fn every_flag_that_means_the_same_is_known() {
         let command = Known::command();
-        let own = ["version", "help", "h"];
+        let own = ["version", "help", "h", "config-file"];
         for flag in FLAGS.iter().filter(|flag| flag.meaning == Meaning::Same && !own.contains(&flag.name)) {
             assert!(
                 command.get_arguments().any(|argument| argument.get_long() == Some(flag.name)),

@@ -11,11 +11,9 @@ pub(crate) enum Meaning {
     /// It has no meaning here yet, but starting without it does what its user can live with. The value, if there is
     /// one, is what floe does anyway.
     Ignored(&'static str),
-    /// Starting as if it were not there would start another cluster than the one that was asked for.
-    Refused,
 }
 
-use Meaning::{Ignored, Refused, Same};
+use Meaning::{Ignored, Same};
 
 /// A flag of etcd 3.7.
 pub(crate) struct GoFlag {
@@ -69,9 +67,9 @@ pub(crate) const FLAGS: &[GoFlag] = &[
     value("initial-cluster-state", Same),
     value("initial-cluster-token", Same),
     value("advertise-client-urls", Same),
-    value("discovery", Refused),
-    value("discovery-token", Refused),
-    value("discovery-endpoints", Refused),
+    value("discovery", Ignored("")),
+    value("discovery-token", Ignored("")),
+    value("discovery-endpoints", Ignored("")),
     value("discovery-dial-timeout", Ignored("2s")),
     value("discovery-request-timeout", Ignored("5s")),
     value("discovery-keepalive-time", Ignored("2s")),
@@ -85,8 +83,8 @@ pub(crate) const FLAGS: &[GoFlag] = &[
     value("discovery-password", Ignored("")),
     value("discovery-fallback", Ignored("exit")),
     value("discovery-proxy", Ignored("")),
-    value("discovery-srv", Refused),
-    value("discovery-srv-name", Refused),
+    value("discovery-srv", Ignored("")),
+    value("discovery-srv-name", Ignored("")),
     boolean("strict-reconfig-check", Ignored("true")),
     boolean("pre-vote", Ignored("true")),
     value("auto-compaction-retention", Ignored("0")),
@@ -146,9 +144,9 @@ pub(crate) const FLAGS: &[GoFlag] = &[
     value("compaction-sleep-interval", Ignored("")),
     value("downgrade-check-time", Ignored("")),
     value("snapshot-catchup-entries", Ignored("")),
-    boolean("force-new-cluster", Refused),
+    boolean("force-new-cluster", Ignored("false")),
     boolean("unsafe-no-fsync", Ignored("false")),
-    value("config-file", Refused),
+    value("config-file", Same),
     boolean("version", Same),
     boolean("help", Same),
     boolean("h", Same),
@@ -167,11 +165,6 @@ pub(crate) enum GoFlagError {
     NotAFlag(String),
     #[error("a flag's value is not UTF-8: {0}")]
     NotText(String),
-    #[error(
-        "--{0} is not supported yet, and a start without it would not be the start that was asked for; \
-         use --initial-cluster and the other flags"
-    )]
-    Refused(&'static str),
 }
 
 /// Reads a command line as Go's `flag` package does. The value of each flag is the last one given.
@@ -215,28 +208,19 @@ fn truth(name: &str, value: &str) -> Result<String, GoFlagError> {
 }
 
 /// Takes out what has no meaning here and returns its names: those whose values ask for something that floe does not
-/// do. Fails on a flag that must not be ignored.
-pub(crate) fn take_ignored(
-    given: &mut BTreeMap<&'static str, String>,
-) -> Result<Vec<&'static str>, GoFlagError> {
+/// do. Those who start servers pass such flags out of habit, so none of them is worth refusing a start for.
+pub(crate) fn take_ignored(given: &mut BTreeMap<&'static str, String>) -> Vec<&'static str> {
     let mut ignored = Vec::new();
     for flag in FLAGS {
-        match (flag.meaning, given.get(flag.name)) {
-            (Same, _) | (_, None) => continue,
-            (Ignored(done_anyway), Some(value)) => {
-                if value != done_anyway && !value.is_empty() {
-                    ignored.push(flag.name);
-                }
-            }
-            (Refused, Some(value)) => {
-                if !value.is_empty() && value != "false" {
-                    return Err(GoFlagError::Refused(flag.name));
-                }
-            }
+        let Ignored(done_anyway) = flag.meaning else { continue };
+        if let Some(value) = given.remove(flag.name)
+            && value != done_anyway
+            && !value.is_empty()
+        {
+            ignored.push(flag.name);
         }
-        given.remove(flag.name);
     }
-    Ok(ignored)
+    ignored
 }
 
 fn suggestion(name: &str) -> String {
@@ -287,15 +271,15 @@ mod tests {
         let mut given =
             parsed(&["--name=x", "--logger=zap", "--snapshot-count=100", "--pre-vote", "--wal-dir="])
                 .unwrap();
-        assert_eq!(take_ignored(&mut given), Ok(vec!["snapshot-count"]));
+        assert_eq!(take_ignored(&mut given), ["snapshot-count"]);
         assert_eq!(given.keys().copied().collect::<Vec<_>>(), ["name"]);
     }
 
     #[test]
-    fn what_would_start_another_cluster_is_refused() {
-        let mut given = parsed(&["--force-new-cluster"]).unwrap();
-        assert_eq!(take_ignored(&mut given), Err(GoFlagError::Refused("force-new-cluster")));
+    fn discovery_is_named_and_does_not_refuse_the_start() {
+        let mut given = parsed(&["--discovery=x", "--discovery-srv", "y", "--force-new-cluster"]).unwrap();
+        assert_eq!(take_ignored(&mut given), ["discovery", "discovery-srv", "force-new-cluster"]);
         let mut given = parsed(&["--force-new-cluster=false", "--discovery="]).unwrap();
-        assert_eq!(take_ignored(&mut given), Ok(vec![]));
+        assert!(take_ignored(&mut given).is_empty());
     }
 }

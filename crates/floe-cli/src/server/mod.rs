@@ -1,5 +1,6 @@
 //! Running members: `floe serve`, a whole cluster on this machine, and etcd's own command line.
 
+mod config_file;
 pub(crate) mod duration;
 pub(crate) mod etcd;
 mod flags;

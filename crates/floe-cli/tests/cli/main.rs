@@ -199,6 +199,7 @@ fn called_etcd_it_takes_etcds_command_line() {
         "--logger=zap",
         "--snapshot-count",
         "100",
+        "--discovery-srv=example.com",
         "--listen-client-urls",
         &client,
         "--advertise-client-urls",
@@ -213,6 +214,22 @@ fn called_etcd_it_takes_etcds_command_line() {
     assert_eq!(says(&["put", "a", "1"], port), "OK\n");
     assert!(directory.path().join("x.etcd").is_dir());
     server.stop();
+
+    // The same member from a configuration file; what stands beside it does not count, as in etcd.
+    let file = format!(
+        "name: x\ndata-dir: x.etcd\nlisten-client-urls: {client}\nadvertise-client-urls: {client}\n\
+         listen-peer-urls: {peer}\ninitial-advertise-peer-urls: {peer}\ninitial-cluster: x={peer}\n\
+         snapshot-count: 100\nwatch-progress-notify-interval: 60000000000\nno-such-key: 1\n"
+    );
+    std::fs::write(directory.path().join("etcd.yaml"), file).unwrap();
+    let arguments = ["--config-file", "etcd.yaml", "--name=y", "--data-dir=y.etcd"];
+    let server = Server::start(&etcd, directory.path(), &arguments, "ready to serve client requests");
+    assert_eq!(says(&["get", "a", "--print-value-only"], port), "1\n");
+    assert!(!directory.path().join("y.etcd").exists());
+    server.stop();
+    let output = Command::new(&etcd).args(["--config-file", "none.yaml"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--config-file none.yaml: "));
 
     let output = Command::new(&etcd).arg("--version").output().unwrap();
     let version = String::from_utf8(output.stdout).unwrap();
