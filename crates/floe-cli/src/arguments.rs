@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::client::Failure;
-use crate::command::{del, get, members, put, status, watch};
+use crate::command::{del, get, members, put, sim, status, watch};
 use crate::environment;
 use crate::server::serve;
 
@@ -45,6 +45,8 @@ enum Command {
     Status(status::Arguments),
     /// List the members of the cluster
     Members(members::Arguments),
+    /// Replay a seed of the simulator: the real core and log in a simulated world of faults
+    Sim(sim::Arguments),
 }
 
 /// Parses the command line, with variables of the environment behind it, and runs the command.
@@ -63,6 +65,7 @@ pub(crate) fn main(words: Vec<OsString>) -> ExitCode {
         Command::Watch(arguments) => finish(watch::run(arguments)),
         Command::Status(arguments) => finish(status::run(arguments)),
         Command::Members(arguments) => finish(members::run(arguments)),
+        Command::Sim(arguments) => sim::main(arguments),
     }
 }
 

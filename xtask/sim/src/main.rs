@@ -33,10 +33,10 @@ struct Arguments {
     voters: Option<u64>,
     /// Features that are off, by name, separated by commas.
     #[arg(long, value_delimiter = ',')]
-    without: Vec<String>,
+    without: Vec<Feature>,
     /// A rule that every host breaks, by name: the sweep must find it.
     #[arg(long)]
-    mutant: Option<String>,
+    mutant: Option<HostMutant>,
     /// How many variants of a failing seed are tried to make it smaller.
     #[arg(long, default_value_t = 300)]
     shrink: u32,
@@ -57,7 +57,7 @@ fn main() -> ExitCode {
 
 /// Sweeps, and fails if a seed breaks a rule.
 fn sweep(arguments: &Arguments) -> Result<()> {
-    let options = options(arguments)?;
+    let options = options(arguments);
     let begun = Instant::now();
     let until = begun + Duration::from_secs(arguments.minutes * 60);
     let next = AtomicU64::new(0);
@@ -79,29 +79,10 @@ fn sweep(arguments: &Arguments) -> Result<()> {
     bail!("{} of {} seeds break a rule", sweep.failures.len(), sweep.seeds)
 }
 
-fn options(arguments: &Arguments) -> Result<Options> {
-    let mut restrictions = Restrictions { voters: arguments.voters, ..Restrictions::default() };
-    for name in &arguments.without {
-        let Some(feature) = Feature::of_name(name) else {
-            bail!("there is no feature `{name}`; there are {}", names(Feature::ALL.map(|(_, name)| name)));
-        };
-        restrictions.without.insert(feature);
-    }
-    let mutant = match &arguments.mutant {
-        None => None,
-        Some(name) => match HostMutant::of_name(name) {
-            Some(mutant) => Some(mutant),
-            None => bail!(
-                "there is no mutant `{name}`; there are {}",
-                names(HostMutant::ALL.map(|(_, name)| name))
-            ),
-        },
-    };
-    Ok(Options { restrictions, mutant })
-}
-
-fn names<const N: usize>(names: [&str; N]) -> String {
-    names.join(", ")
+fn options(arguments: &Arguments) -> Options {
+    let without = arguments.without.iter().copied().collect();
+    let restrictions = Restrictions { voters: arguments.voters, without, ..Restrictions::default() };
+    Options { restrictions, mutant: arguments.mutant }
 }
 
 /// Runs seeds until it is time to stop; returns how long this thread was on a processor.

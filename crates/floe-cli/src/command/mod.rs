@@ -1,8 +1,9 @@
-//! The client commands, one a file. Each has its arguments, with help and an example, and a `run`.
+//! The commands other than `serve`, one a file. Each has its arguments, with help and an example, and a `run`.
 
 pub(crate) mod del;
 pub(crate) mod get;
 pub(crate) mod members;
 pub(crate) mod put;
+pub(crate) mod sim;
 pub(crate) mod status;
 pub(crate) mod watch;

@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 use tempfile::TempDir;
 
+mod sim;
+
 const FLOE: &str = env!("CARGO_BIN_EXE_floe");
 
 /// A server process, killed if a test ends early.

@@ -1,0 +1,55 @@
+//! Names on the command line: those of features and of mutants, in both directions.
+
+use std::str::FromStr;
+
+use crate::mutant::HostMutant;
+use crate::plan::Feature;
+
+/// A name that nothing has.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no {kind} `{name}`; there are {known}")]
+pub struct UnknownName {
+    kind: &'static str,
+    name: String,
+    known: String,
+}
+
+impl UnknownName {
+    fn new<'a>(kind: &'static str, name: &str, known: impl Iterator<Item = &'a str>) -> Self {
+        Self { kind, name: name.to_string(), known: known.collect::<Vec<_>>().join(", ") }
+    }
+}
+
+impl FromStr for Feature {
+    type Err = UnknownName;
+
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        let known = Self::ALL.iter().map(|(_, name)| *name);
+        Self::of_name(name).ok_or_else(|| UnknownName::new("feature", name, known))
+    }
+}
+
+impl FromStr for HostMutant {
+    type Err = UnknownName;
+
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        let known = Self::ALL.iter().map(|(_, name)| *name);
+        Self::of_name(name).ok_or_else(|| UnknownName::new("mutant", name, known))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_name_is_refused_with_those_that_are_known() {
+        assert_eq!("loss".parse(), Ok(Feature::Loss));
+        assert_eq!("host-forget-vote".parse(), Ok(HostMutant::ForgetVote));
+        let refused = "weather".parse::<Feature>().unwrap_err().to_string();
+        assert!(
+            refused.starts_with("there is no feature `weather`; there are loss, duplicate,"),
+            "{refused}"
+        );
+    }
+}
