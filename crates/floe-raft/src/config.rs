@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::error::ConfigError;
 use crate::id::NodeId;
+use crate::mutant::{Mutant, Mutation};
 
 /// The configuration of one node in one group.
 #[derive(Clone, Debug)]
@@ -35,6 +36,10 @@ pub struct Config {
     pub command_bytes: u64,
     /// How far a learner may be behind to be promoted, in entries.
     pub promotion_lag: u64,
+    /// The old bug that this node has, for the ledger of bugs; never set outside of it.
+    #[cfg(feature = "mutants")]
+    #[doc(hidden)]
+    pub mutant: Option<Mutant>,
 }
 
 impl Config {
@@ -54,7 +59,26 @@ impl Config {
             apply_bytes: 8 << 20,
             command_bytes: 16 << 20,
             promotion_lag: 1_000,
+            #[cfg(feature = "mutants")]
+            mutant: None,
         }
+    }
+
+    /// Whether this node has that old bug.
+    pub(crate) fn mutated(&self, mutant: Mutant) -> bool {
+        self.mutation().is(mutant)
+    }
+
+    /// For the parts of a node that do not see its configuration.
+    #[cfg(feature = "mutants")]
+    pub(crate) fn mutation(&self) -> Mutation {
+        Mutation(self.mutant)
+    }
+
+    /// None, without the feature.
+    #[cfg(not(feature = "mutants"))]
+    pub(crate) const fn mutation(&self) -> Mutation {
+        Mutation()
     }
 
     /// Refuses what cannot work.

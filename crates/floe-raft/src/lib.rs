@@ -168,7 +168,8 @@
 //!
 //! `invariants.rs` states what must hold of a node at every moment, and from one moment to the next; debug builds
 //! check it after every input. Golden scripts under `testscripts/` show each mechanism message by message, and random
-//! schedules look for what no script foresees. [`Invariants`] is public for the simulator.
+//! schedules look for what no script foresees. [`Invariants`] is public for the simulator. Bugs that others had are put
+//! back one at a time (`mutant.rs`), and each must be found.
 //!
 //! # What is absent, and why
 //!
@@ -205,6 +206,7 @@ mod invariants;
 mod log;
 mod membership;
 mod message;
+mod mutant;
 mod node;
 mod outbox;
 mod quorum;
@@ -228,5 +230,7 @@ pub use input::{Fetched, SnapshotOutcome};
 pub use invariants::{Invariants, Violation};
 pub use membership::Membership;
 pub use message::{Envelope, Message};
+#[cfg(feature = "mutants")]
+pub use mutant::Mutant;
 pub use node::Node;
 pub use status::{ProgressState, ProgressStatus, Status};

@@ -19,6 +19,7 @@ use crate::log::Log;
 use crate::log::terms::Terms;
 use crate::membership::{Members, Membership};
 use crate::message::{Envelope, Message};
+use crate::mutant::Mutant;
 use crate::outbox::Outbox;
 use crate::random::Random;
 use crate::reads::{Asks, ReadyReads};
@@ -431,8 +432,10 @@ impl Node {
     pub(crate) fn send(&mut self, to: NodeId, message: Message) {
         let envelope = Envelope { from: self.config.id, to, term: self.hard_state.term, message };
         match self.log.hard_state_write() {
-            Some(write) => self.outbox.send_after(write, envelope),
-            None => self.outbox.send(envelope),
+            Some(write) if !self.config.mutated(Mutant::VoteBeforeDisk) => {
+                self.outbox.send_after(write, envelope);
+            }
+            Some(_) | None => self.outbox.send(envelope),
         }
     }
 

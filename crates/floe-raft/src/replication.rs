@@ -10,6 +10,7 @@ use crate::fetch::{Fetches, Purpose};
 use crate::id::{Index, LogId, NodeId, Round, Term, Time};
 use crate::log::Log;
 use crate::message::{Envelope, Message};
+use crate::mutant::Mutant;
 use crate::node::Node;
 use crate::outbox::Outbox;
 use crate::replication::progress::{Mode, Progress};
@@ -90,7 +91,10 @@ impl Node {
     /// first entry of this term.
     pub(crate) fn advance_commit(&mut self) {
         let Role::Leader(leader) = &mut self.role else { return };
-        let (own, durable) = (self.config.id, self.log.durable());
+        let (own, mut durable) = (self.config.id, self.log.durable());
+        if self.config.mutated(Mutant::CountBeforeDisk) {
+            durable = self.log.last().index;
+        }
         let held = |id| {
             if id == own {
                 durable.0
@@ -99,7 +103,9 @@ impl Node {
             }
         };
         let agreed = Index(self.members.current().quorum().agreed(held));
-        if agreed > self.commit && self.log.term_at(agreed) == Some(self.hard_state.term) {
+        let is_own_term = self.log.term_at(agreed) == Some(self.hard_state.term)
+            || self.config.mutated(Mutant::CommitOldTerms);
+        if agreed > self.commit && is_own_term {
             self.commit = agreed;
             leader.uncommitted.release(self.log.last().index.0 - agreed.0);
         }
