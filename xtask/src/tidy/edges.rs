@@ -18,19 +18,20 @@ struct Rule {
 
 const RULES: &[Rule] = &[
     Rule { package: "floe-raft", may_use: &[], pure: true, speaks_grpc: false },
-    Rule { package: "floe-multi", may_use: &["floe-raft"], pure: true, speaks_grpc: false },
+    Rule { package: "floe-multi", may_use: &["floe-raft", "floe-session"], pure: true, speaks_grpc: false },
+    Rule { package: "floe-session", may_use: &[], pure: true, speaks_grpc: false },
     Rule { package: "floe-wal", may_use: &["floe-raft"], pure: true, speaks_grpc: false },
-    Rule { package: "floe-mvcc", may_use: &[], pure: true, speaks_grpc: false },
+    Rule { package: "floe-mvcc", may_use: &["floe-session"], pure: true, speaks_grpc: false },
     Rule {
         package: "floe-sim",
-        may_use: &["floe-raft", "floe-multi", "floe-wal", "floe-mvcc"],
+        may_use: &["floe-raft", "floe-multi", "floe-session", "floe-wal", "floe-mvcc"],
         pure: true,
         speaks_grpc: false,
     },
     Rule { package: "floe-lab", may_use: &["floe-sim"], pure: false, speaks_grpc: false },
     Rule {
         package: "floe",
-        may_use: &["floe-raft", "floe-multi", "floe-wal"],
+        may_use: &["floe-raft", "floe-multi", "floe-session", "floe-wal"],
         pure: false,
         speaks_grpc: false,
     },
@@ -44,6 +45,7 @@ const RULES: &[Rule] = &[
             "floe-multi",
             "floe-mvcc",
             "floe-raft",
+            "floe-session",
             "floe-sim",
             "floe-wal",
         ],
