@@ -83,7 +83,7 @@ impl Model {
                 self.replies.insert(request, reply.to_vec());
             }
             Answer::Replayed(Some(reply)) => {
-                assert_eq!(Some(reply), first, "{request} has another reply now")
+                assert_eq!(Some(reply), first, "{request} has another reply now");
             }
             Answer::Replayed(None) => {
                 let first = first.expect("only what was applied is replayed");
