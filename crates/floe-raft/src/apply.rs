@@ -10,6 +10,7 @@ use crate::effect::Effect;
 use crate::entry::Entry;
 use crate::fetch::Purpose;
 use crate::id::Index;
+use crate::mutant::Mutant;
 use crate::node::Node;
 
 /// How far the state machine is.
@@ -61,7 +62,10 @@ impl Applying {
 impl Node {
     /// Hands out what may be applied and the limit admits.
     pub(crate) fn apply(&mut self) {
-        let upto = self.commit.min(self.log.durable());
+        let mut upto = self.commit.min(self.log.durable());
+        if self.config.mutated(Mutant::ApplyBeforeDisk) {
+            upto = self.commit;
+        }
         while self.installing.is_none()
             && self.apply.handed < upto
             && self.apply.bytes < self.config.apply_bytes

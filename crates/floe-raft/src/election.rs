@@ -11,6 +11,7 @@ use bytes::Bytes;
 use crate::entry::{Entry, EntryKind, HardState};
 use crate::id::{LogId, NodeId, Round, Term, Time};
 use crate::message::{Envelope, Message};
+use crate::mutant::Mutant;
 use crate::node::Node;
 use crate::quorum::Verdict;
 use crate::reads::LeaderReads;
@@ -24,6 +25,9 @@ impl Node {
     /// A deadline that is drawn anew each time, in `[1, 2)` election timeouts from now.
     pub(crate) fn draw_deadline(&mut self) -> Time {
         let timeout = self.config.election_timeout;
+        if self.config.mutated(Mutant::EqualTimeouts) {
+            return self.now.plus(timeout);
+        }
         self.now.plus(timeout + self.random.below(timeout))
     }
 
@@ -46,6 +50,8 @@ impl Node {
         let reads = self.leave_role(leader);
         if term > self.hard_state.term {
             self.enter_term(HardState { term, vote: None });
+        } else if self.config.mutated(Mutant::VoteGivenBack) {
+            self.set_hard_state(HardState { term, vote: None });
         }
         let deadline = self.draw_deadline();
         let contact = leader.map(|_| self.now);
@@ -136,12 +142,27 @@ impl Node {
     /// Whether this node has a leader that it must not help to depose.
     fn is_sticky(&self) -> bool {
         self.config.check_quorum
+            && !self.config.mutated(Mutant::NoStickiness)
             && match &self.role {
                 Role::Follower(follower) => follower.is_sticky(self.now, self.config.election_timeout),
                 Role::PreCandidate(_) | Role::Candidate(_) => false,
                 // It steps down by itself when it cannot lead.
                 Role::Leader(_) => true,
             }
+    }
+
+    /// Whether a log that ends with `last` is not behind the own one.
+    fn is_current(&self, last: LogId) -> bool {
+        if self.config.mutated(Mutant::LongestLogWins) {
+            return last.index >= self.log.last().index;
+        }
+        last >= self.log.last()
+    }
+
+    /// For the ledger of bugs: leads again after a restart, without an election.
+    pub(crate) fn resume_leading(&mut self) {
+        self.role = Role::Candidate(Candidate::new(self.now));
+        self.become_leader();
     }
 
     pub(crate) fn handle_pre_vote(&mut self, from: NodeId, term: Term, last: LogId) {
@@ -151,7 +172,10 @@ impl Node {
             None => self.leader().is_none(),
         };
         let could_vote = term > own.term || (term == own.term && is_free);
-        let granted = could_vote && last >= self.log.last() && !self.is_sticky();
+        let granted = could_vote && self.is_current(last) && !self.is_sticky();
+        if granted && self.config.mutated(Mutant::PreVoteVotes) {
+            self.set_hard_state(HardState { term: own.term, vote: Some(from) });
+        }
         // A grant answers in the term it was asked for; a refusal in the own one: a node that is behind catches up
         // on the term, without which two halves can refuse each other for ever (openraft #1796).
         let term = if granted { term } else { own.term };
@@ -163,6 +187,10 @@ impl Node {
     /// begun, is nobody's vote.
     pub(crate) fn handle_pre_vote_granted(&mut self, from: NodeId, term: Term) {
         if matches!(self.role, Role::PreCandidate(_)) && term == self.hard_state.term.next() {
+            self.count(from, true);
+        }
+        let is_asked = matches!(self.role, Role::Candidate(_)) && term == self.hard_state.term;
+        if is_asked && self.config.mutated(Mutant::PreVoteCounts) {
             self.count(from, true);
         }
     }
@@ -194,7 +222,10 @@ impl Node {
         };
         // Membership is not asked for: a learner that was made a voter may not know it yet, and its vote may be the
         // one that is needed (etcd #10998).
-        let granted = is_free && last >= self.log.last();
+        let mut granted = is_free && self.is_current(last);
+        if self.config.mutated(Mutant::LearnerRefuses) {
+            granted &= self.members.current().is_voter(self.config.id);
+        }
         if granted && self.hard_state.vote.is_none() {
             self.become_follower(term, None);
             self.set_hard_state(HardState { term, vote: Some(from) });
@@ -204,7 +235,7 @@ impl Node {
 
     pub(crate) fn handle_vote_reply(&mut self, from: NodeId, granted: bool) {
         if matches!(self.role, Role::Candidate(_)) {
-            self.count(from, granted);
+            self.count(from, granted || self.config.mutated(Mutant::RefusalCounts));
         }
     }
 
@@ -223,7 +254,7 @@ impl Node {
             return;
         }
         candidate.record(voter, granted);
-        match membership.quorum().verdict(|id| candidate.votes.get(&id).copied()) {
+        match self.members.quorum().verdict(|id| candidate.votes.get(&id).copied()) {
             Verdict::Pending => {}
             Verdict::Lost => self.become_follower(self.hard_state.term, None),
             Verdict::Won => match self.role {

@@ -13,6 +13,7 @@ use crate::entry::{Entry, HardState};
 use crate::error::ProposeError;
 use crate::id::{LogId, NodeId, ProposalId, Term, Time};
 use crate::message::Message;
+use crate::mutant::Mutant;
 use crate::node::Node;
 use crate::role::Role;
 
@@ -164,7 +165,7 @@ impl Node {
     /// Commands came from a member that takes this node for the leader of the present term.
     pub(crate) fn handle_propose(&mut self, from: NodeId, proposals: Vec<(ProposalId, Bytes)>) {
         let Some((first, _)) = proposals.first() else { return };
-        if !self.taken.admit(from, *first) {
+        if !self.taken.admit(from, *first) && !self.config.mutated(Mutant::ForwardTakenTwice) {
             return;
         }
         // An earlier life of this node may have led this term, and this may be the repetition of what it appended.
@@ -214,7 +215,11 @@ impl Node {
             self.outbox.push(Effect::Forwarded { proposal, outcome });
         }
         for Sent { proposal, .. } in std::mem::take(&mut self.forwards.sent).into_values() {
-            self.outbox.push(Effect::Forwarded { proposal, outcome: Err(ProposeError::Unknown) });
+            let mut outcome = Err(ProposeError::Unknown);
+            if self.config.mutated(Mutant::UnknownIsRefused) {
+                outcome = Err(ProposeError::NotLeader { hint });
+            }
+            self.outbox.push(Effect::Forwarded { proposal, outcome });
         }
         self.forwards.bytes = 0;
     }

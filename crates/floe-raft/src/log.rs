@@ -9,6 +9,7 @@ use crate::id::{Index, LogId, Term, Time, WriteId};
 use crate::log::tail::Tail;
 use crate::log::terms::Terms;
 use crate::log::writes::Writes;
+use crate::mutant::Mutation;
 
 /// One log. Every change is gathered into the next [`Write`].
 #[derive(Clone, Debug)]
@@ -30,6 +31,11 @@ impl Log {
             return Err("the recent entries are not the end of the log");
         }
         Ok(Self { terms, tail: Tail::new(tail), writes: Writes::new(last.index) })
+    }
+
+    /// For the ledger of bugs.
+    pub(crate) fn mutate(&mut self, mutation: Mutation) {
+        self.writes.mutate(mutation);
     }
 
     /// What the first entry follows.

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use bytes::Bytes;
 
 use crate::id::{Index, NodeId};
+use crate::mutant::{Mutant, Mutation};
 use crate::quorum::Quorum;
 
 /// The members of a group.
@@ -71,11 +72,23 @@ pub(crate) struct Members {
     base: Membership,
     /// Those of the log's entries, ascending.
     later: VecDeque<(Index, Membership)>,
+    mutation: Mutation,
 }
 
 impl Members {
     pub(crate) fn new(base: Membership) -> Self {
-        Self { base, later: VecDeque::new() }
+        Self { base, later: VecDeque::new(), mutation: Mutation::default() }
+    }
+
+    /// For the ledger of bugs.
+    pub(crate) fn mutate(&mut self, mutation: Mutation) {
+        self.mutation = mutation;
+    }
+
+    /// The majorities that a decision needs now.
+    pub(crate) fn quorum(&self) -> Quorum<'_> {
+        let quorum = self.current().quorum();
+        if self.mutation.is(Mutant::JointByOneMajority) { quorum.incoming_only() } else { quorum }
     }
 
     /// The membership in force.
@@ -116,7 +129,7 @@ impl Members {
     /// A snapshot took the place of the log, and its membership that of all memberships. None of the old ones may
     /// stay: a node that went on counting by a retained one took part in disjoint majorities (openraft #1808).
     pub(crate) fn restart(&mut self, membership: Membership) {
-        *self = Self::new(membership);
+        *self = Self { mutation: self.mutation, ..Self::new(membership) };
     }
 }
 

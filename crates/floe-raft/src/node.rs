@@ -79,8 +79,11 @@ impl Node {
         check_restored(&restored).map_err(ConfigError::Restored)?;
         let Restored { hard_state, base, terms, last, tail, membership, memberships, applied } = restored;
         let terms = Terms::restore(base, terms, last).map_err(ConfigError::Restored)?;
-        let log = Log::restore(terms, tail).map_err(ConfigError::Restored)?;
+        let mutation = config.mutation();
+        let mut log = Log::restore(terms, tail).map_err(ConfigError::Restored)?;
+        log.mutate(mutation);
         let mut members = Members::new(membership);
+        members.mutate(mutation);
         let memberships = memberships_in(&memberships)
             .map_err(|()| ConfigError::Restored("a membership entry cannot be read"))?;
         memberships.into_iter().for_each(|(index, membership)| members.push(index, membership));
@@ -98,9 +101,9 @@ impl Node {
             installing: None,
             fetches: Fetches::default(),
             compacted: None,
-            asks: Asks::new(salt),
+            asks: Asks::new(if mutation.is(Mutant::ReadNamesReused) { 0 } else { salt }),
             ready_reads: ReadyReads::default(),
-            forwards: Forwards::new(salt),
+            forwards: Forwards::new(if mutation.is(Mutant::ForwardNamesReused) { 0 } else { salt }),
             taken: Taken::new(hard_state),
             outbox: Outbox::default(),
             announced: (RoleKind::Follower, hard_state.term, None),
@@ -109,6 +112,9 @@ impl Node {
         };
         let deadline = node.first_deadline();
         node.role = Role::Follower(Follower::new(None, None, deadline));
+        if node.config.mutated(Mutant::LeaderResumes) && hard_state.vote == Some(node.config.id) {
+            node.resume_leading();
+        }
         node.check();
         Ok(node)
     }
@@ -368,11 +374,18 @@ impl Node {
                 }
                 return;
             }
+            Message::AppendOk { .. } if term < own && self.config.mutated(Mutant::OldAck) => {}
+            Message::HeartbeatReply { .. } if term < own && self.config.mutated(Mutant::OldRound) => {}
+            Message::VoteReply { .. } if term < own && self.config.mutated(Mutant::OldVote) => {}
             _ if term < own => return self.answer_old(from, &message),
             _ => {}
         }
         if term > own {
             if self.end_farewell(from) {
+                return;
+            }
+            let is_refusal = matches!(message, Message::PreVoteReply { .. } | Message::VoteReply { .. });
+            if is_refusal && self.config.mutated(Mutant::RefusedTermUnheard) {
                 return;
             }
             self.become_follower(term, None);
@@ -413,7 +426,11 @@ impl Node {
             | Message::Heartbeat { .. }
             | Message::Snapshot { .. }
             | Message::ReadIndex { .. }
-            | Message::Propose { .. } => self.send(from, Message::HeartbeatReply { round: Round(0) }),
+            | Message::Propose { .. } => {
+                if !self.config.mutated(Mutant::OldLeaderUnanswered) {
+                    self.send(from, Message::HeartbeatReply { round: Round(0) });
+                }
+            }
             Message::PreVote { .. }
             | Message::PreVoteReply { .. }
             | Message::Vote { .. }

@@ -19,6 +19,7 @@ use crate::effect::Effect;
 use crate::error::ReadError;
 use crate::id::{Index, NodeId, ReadId, Round, Time};
 use crate::message::{Envelope, Message};
+use crate::mutant::Mutant;
 use crate::node::Node;
 use crate::role::Role;
 
@@ -152,7 +153,10 @@ impl Node {
                 leader.progress.get(&id).map_or(0, |progress| progress.round.0)
             }
         };
-        let agreed = Round(self.members.current().quorum().agreed(answered));
+        let mut agreed = Round(self.members.quorum().agreed(answered));
+        if self.config.mutated(Mutant::ReadUnconfirmed) {
+            agreed = leader.round;
+        }
         while let Some((_, index, askers)) = leader.reads.asked.pop_front_if(|(round, _, _)| *round <= agreed)
         {
             self.ready_reads.push(index, askers.own);
@@ -233,7 +237,9 @@ impl Node {
                 peers.extend(askers.peers);
             }
         }
-        self.abort_reads(reads);
+        if !self.config.mutated(Mutant::ReadsForgotten) {
+            self.abort_reads(reads);
+        }
         peers
     }
 

@@ -16,6 +16,7 @@ use crate::entry::{Entry, EntryKind};
 use crate::error::MembershipError;
 use crate::id::{Index, LogId, NodeId, Time};
 use crate::membership::Membership;
+use crate::mutant::Mutant;
 use crate::node::Node;
 use crate::replication::progress::{Farewell, Progress};
 use crate::role::Role;
@@ -64,9 +65,9 @@ impl Node {
     /// would be gone.
     fn must_commit_first(&self, leader: &Leader) -> Option<Index> {
         let at = self.members.current_at();
-        if self.commit < leader.first {
+        if self.commit < leader.first && !self.config.mutated(Mutant::ChangeBeforeNoop) {
             Some(leader.first)
-        } else if self.commit < at {
+        } else if self.commit < at && !self.config.mutated(Mutant::TwoChanges) {
             Some(at)
         } else if self.members.current().is_joint() {
             // It is left at the next drain, at the latest when a handover is over.
@@ -130,11 +131,16 @@ impl Node {
     pub(crate) fn advance_membership(&mut self) {
         let Role::Leader(leader) = &mut self.role else { return };
         leader.time_farewells(self.commit, self.now.plus(self.config.election_timeout * 2));
-        let is_settled = self.commit >= leader.first.max(self.members.current_at());
+        let current = self.members.current();
+        let is_settled = self.commit >= leader.first.max(self.members.current_at())
+            || (current.is_joint() && self.config.mutated(Mutant::JointLeftEarly));
         if !is_settled || leader.transfer.is_some() {
             return;
         }
-        let current = self.members.current();
+        let is_own = self.members.current_at() >= leader.first;
+        if current.is_joint() && !is_own && self.config.mutated(Mutant::JointForgotten) {
+            return;
+        }
         if current.is_joint() {
             // Committed by both sets, as a joint membership must be before it is left, whoever proposed it
             // (camunda #61854): `advance_commit` counts by it as long as it is in force.

@@ -10,7 +10,7 @@ use crate::fetch::{Fetches, Purpose};
 use crate::id::{Index, LogId, NodeId, Round, Term, Time};
 use crate::log::Log;
 use crate::message::{Envelope, Message};
-use crate::mutant::Mutant;
+use crate::mutant::{Mutant, agreed_with};
 use crate::node::Node;
 use crate::outbox::Outbox;
 use crate::replication::progress::{Mode, Progress};
@@ -35,9 +35,13 @@ impl Node {
         // A refusal of what was acknowledged since is an old one: to go back for it would undo progress (etcd/raft
         // #149).
         if prev.index <= progress.matched {
+            if self.config.mutated(Mutant::StaleReject) {
+                progress.next = prev.index;
+            }
             return;
         }
         match progress.mode {
+            Mode::Replicate if self.config.mutated(Mutant::RefusalUnheard) => {}
             Mode::Replicate if prev.index < progress.next => {
                 // Something before it was lost: what the peer is known to hold is where to go on.
                 progress.probe(progress.matched.next(), false);
@@ -46,6 +50,7 @@ impl Node {
                 let at = hint.index.min(prev.index.prev());
                 let next = match self.log.floor(at, hint.term) {
                     Some(agreed) => agreed.index.next(),
+                    None if self.config.mutated(Mutant::NoSnapshot) => self.log.base().index.next(),
                     // Where the logs could agree is compacted here, so that a snapshot is needed.
                     None => self.log.base().index,
                 };
@@ -102,12 +107,21 @@ impl Node {
                 leader.progress.get(&id).map_or(0, |progress| progress.matched.0)
             }
         };
-        let agreed = Index(self.members.current().quorum().agreed(held));
+        let mut agreed = Index(self.members.quorum().agreed(held));
+        let membership = self.members.current();
+        if self.config.mutated(Mutant::LearnerCounts) {
+            agreed = Index(agreed_with(membership, &membership.learners, held));
+        }
+        if self.config.mutated(Mutant::OutsiderCounts) {
+            agreed = Index(agreed_with(membership, &[own].into(), held));
+        }
         let is_own_term = self.log.term_at(agreed) == Some(self.hard_state.term)
             || self.config.mutated(Mutant::CommitOldTerms);
         if agreed > self.commit && is_own_term {
             self.commit = agreed;
-            leader.uncommitted.release(self.log.last().index.0 - agreed.0);
+            if !self.config.mutated(Mutant::UncommittedLeaks) {
+                leader.uncommitted.release(self.log.last().index.0 - agreed.0);
+            }
         }
     }
 

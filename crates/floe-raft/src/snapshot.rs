@@ -5,6 +5,7 @@ use crate::effect::{Alarm, Effect};
 use crate::id::{Index, LogId, NodeId, Term};
 use crate::input::SnapshotOutcome;
 use crate::membership::Membership;
+use crate::mutant::Mutant;
 use crate::node::Node;
 use crate::replication::progress::Mode;
 use crate::role::Role;
@@ -35,6 +36,7 @@ impl Node {
                 progress.probe(id.index.min(self.log.last().index).next(), false);
             }
             // Paused until the peer shows that it lives, so that a dead one is not streamed to again and again.
+            SnapshotOutcome::Failed if self.config.mutated(Mutant::LostSnapshotAwaited) => {}
             SnapshotOutcome::Failed => progress.probe(progress.matched.next(), true),
         }
     }
@@ -57,9 +59,12 @@ impl Node {
     fn take_up(&mut self, from: NodeId, snapshot: Installing) {
         let last = snapshot.last;
         let known = self.log.term_at(last.index);
+        let is_known =
+            known == Some(last.term) || (known.is_some() && self.config.mutated(Mutant::SnapshotKeepsTail));
+        let is_old = last.index <= self.commit && !self.config.mutated(Mutant::OldSnapshotTaken);
         if last.index <= self.commit && known.is_some_and(|term| term != last.term) {
             self.outbox.alarm(Alarm::CommittedConflict { from, index: last.index });
-        } else if last.index <= self.commit || known == Some(last.term) {
+        } else if is_old || is_known {
             // Nothing in it that is not here: an old one, or one of entries that are only not known to be committed.
             // The log stays, with all that follows them (etcd #1763).
             self.commit = self.commit.max(last.index);
@@ -84,7 +89,9 @@ impl Node {
         };
         self.log.restart(last);
         let is_changed = membership != *self.members.current();
-        self.members.restart(membership);
+        if !self.config.mutated(Mutant::SnapshotKeepsMembership) {
+            self.members.restart(membership);
+        }
         self.commit = last.index;
         self.apply.restart(last.index);
         self.fetches.forget_apply();

@@ -6,6 +6,7 @@
 use crate::error::TransferError;
 use crate::id::{LogId, NodeId, Time};
 use crate::message::{Envelope, Message};
+use crate::mutant::Mutant;
 use crate::node::Node;
 use crate::role::Role;
 
@@ -30,7 +31,10 @@ impl Node {
         if let Some(transfer) = &leader.transfer {
             return if transfer.to == to { Ok(()) } else { Err(TransferError::Busy) };
         }
-        let deadline = self.now.plus(self.config.election_timeout);
+        let mut deadline = self.now.plus(self.config.election_timeout);
+        if self.config.mutated(Mutant::TransferForEver) {
+            deadline = self.now.plus(self.config.election_timeout * 10_000);
+        }
         leader.transfer = Some(Transfer { to, deadline, invited: false });
         Ok(())
     }
@@ -54,7 +58,9 @@ impl Node {
     pub(crate) fn handle_timeout_now(&mut self, from: NodeId, last: LogId) {
         let is_from_leader = matches!(&self.role, Role::Follower(follower) if follower.leader == Some(from));
         let may_lead = self.members.current().voters.contains(&self.config.id) && self.installing.is_none();
-        if is_from_leader && may_lead && last == self.log.last() {
+        let is_meant =
+            is_from_leader && last == self.log.last() || self.config.mutated(Mutant::TransferUnfenced);
+        if is_meant && may_lead {
             self.become_candidate(true);
         }
     }

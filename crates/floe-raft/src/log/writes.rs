@@ -17,6 +17,7 @@ use std::collections::VecDeque;
 
 use crate::entry::{Entry, HardState, Write};
 use crate::id::{Index, LogId, Time, WriteId};
+use crate::mutant::{Mutant, Mutation};
 
 /// The write that is being gathered, those under way, and the outcome.
 #[derive(Clone, Debug)]
@@ -35,6 +36,7 @@ pub(crate) struct Writes {
     reported: WriteId,
     /// The last entry of the *present* log that is on disk, with all before it.
     durable: Index,
+    mutation: Mutation,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +60,13 @@ impl Writes {
             hard_state_in: WriteId(0),
             reported: WriteId(0),
             durable,
+            mutation: Mutation::default(),
         }
+    }
+
+    /// For the ledger of bugs.
+    pub(crate) fn mutate(&mut self, mutation: Mutation) {
+        self.mutation = mutation;
     }
 
     pub(crate) fn set_hard_state(&mut self, hard_state: HardState) {
@@ -97,6 +105,9 @@ impl Writes {
 
     fn clip(&mut self, upto: Index) {
         self.durable = self.durable.min(upto);
+        if self.mutation.is(Mutant::LateCompletion) {
+            return;
+        }
         for write in &mut self.under_way {
             write.upto = write.upto.min(upto);
         }

@@ -1,10 +1,14 @@
 //! The quorum of a membership: a majority of its voters and, while it is joint, of those that are leaving, too
 //! (thesis 4.3). Every decision of a group goes through this one type, so that none can forget the second set.
 
+use std::collections::BTreeSet;
+
 use crate::id::NodeId;
 use crate::membership::Membership;
 use crate::quorum::Verdict;
 use crate::quorum::majority::Majority;
+
+static NOBODY: BTreeSet<NodeId> = BTreeSet::new();
 
 /// The majorities that a decision needs.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +21,11 @@ pub(crate) struct Quorum<'a> {
 impl<'a> Quorum<'a> {
     pub(crate) fn of(membership: &'a Membership) -> Self {
         Self { incoming: Majority(&membership.voters), outgoing: Majority(&membership.outgoing) }
+    }
+
+    /// For the ledger of bugs: forgets the second set.
+    pub(crate) fn incoming_only(self) -> Self {
+        Self { outgoing: Majority(&NOBODY), ..self }
     }
 
     /// The largest value that the group has reached, given how far each voter is.

@@ -8,6 +8,7 @@ use crate::entry::{Entry, EntryKind};
 use crate::id::{Index, LogId, NodeId, Round, Time};
 use crate::membership::Membership;
 use crate::message::Message;
+use crate::mutant::Mutant;
 use crate::node::Node;
 use crate::role::Role;
 
@@ -73,6 +74,10 @@ impl Node {
         if !self.follow(from) {
             return;
         }
+        let mut commit = commit;
+        if self.config.mutated(Mutant::HeartbeatCommits) {
+            commit = commit.min(self.log.last().index);
+        }
         // What this node acknowledged in this term, perhaps before it was restarted, agrees with the leader's log
         // and is durable; no more than that does a leader put into a heartbeat.
         if commit > self.log.last().index {
@@ -91,7 +96,7 @@ impl Node {
         }
         // The log is about to be replaced as a whole. Entries now would be lost with it, and an acknowledgement of
         // them would be a lie (cockroach #3760).
-        if self.installing.is_some() {
+        if self.installing.is_some() && !self.config.mutated(Mutant::AppendWhileInstalling) {
             return;
         }
         if let Some(index) = self.committed_conflict(prev, &entries) {
@@ -111,7 +116,11 @@ impl Node {
         let Role::Follower(follower) = &mut self.role else { return };
         let nothing_new = end == prev.index && end <= follower.acked;
         follower.verified = follower.verified.max(end);
-        let commit = commit.min(follower.verified);
+        let mut compared = follower.verified;
+        if self.config.mutated(Mutant::CommitUncompared) {
+            compared = self.log.last().index;
+        }
+        let commit = commit.min(compared);
         // An empty append that moves the commit index and repeats what was acknowledged needs no answer. If that
         // acknowledgement was lost, the leader repeats the append with nothing to commit, and that is answered.
         if !(nothing_new && commit > self.commit) {
@@ -139,6 +148,11 @@ impl Node {
         let known =
             entries.iter().take_while(|entry| entry.id.index <= base || self.log.matches(entry.id)).count();
         let Some(first) = entries.get(known).map(|entry| entry.id.index) else {
+            if let Some(last) = entries.last()
+                && self.config.mutated(Mutant::ShortAppendTruncates)
+            {
+                self.log.truncate_from(last.id.index.next());
+            }
             return true;
         };
         let Ok(memberships) = memberships_in(&entries[known..]) else {
@@ -148,7 +162,9 @@ impl Node {
         let mut changed = false;
         if first <= self.log.last().index {
             self.log.truncate_from(first);
-            changed = self.members.truncate_from(first);
+            if !self.config.mutated(Mutant::MembershipKept) {
+                changed = self.members.truncate_from(first);
+            }
         }
         entries.drain(known..).for_each(|entry| self.log.append(entry));
         for (index, membership) in memberships {
@@ -164,10 +180,16 @@ impl Node {
     /// Acknowledges what this leader verified *and* what is durable: the smaller of the two. No queue of
     /// acknowledgements is needed, and none can outlive what it speaks of.
     pub(crate) fn acknowledge(&mut self) {
-        let durable = self.log.durable();
+        let mut durable = self.log.durable();
+        if self.config.mutated(Mutant::AckBeforeDisk) {
+            durable = self.log.last().index;
+        }
         let Role::Follower(follower) = &mut self.role else { return };
         let Some(leader) = follower.leader else { return };
-        let matched = follower.verified.min(durable);
+        let mut matched = follower.verified.min(durable);
+        if self.config.mutated(Mutant::AckOwnLast) {
+            matched = durable;
+        }
         let repeated = follower.owed.is_some_and(|owed| owed <= matched);
         if matched <= follower.acked && !repeated {
             return;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::id::{Index, NodeId, Round, Time};
 use crate::message::{Envelope, Message};
+use crate::mutant::Mutant;
 use crate::node::Node;
 use crate::reads::LeaderReads;
 use crate::replication::progress::Progress;
@@ -102,7 +103,7 @@ impl Node {
         let Role::Leader(leader) = &self.role else { return false };
         let own = self.config.id;
         let answers = |id| id == own || leader.progress.get(&id).is_some_and(|progress| progress.recent);
-        let has_quorum = self.members.current().quorum().is_met(answers);
+        let has_quorum = self.members.quorum().is_met(answers) || self.config.mutated(Mutant::NoCheckQuorum);
         // Alone, there is nobody to take over.
         let has_disk = leader.progress.is_empty() || !self.is_disk_stalled();
         has_disk && (has_quorum || !self.config.check_quorum)
@@ -117,19 +118,24 @@ impl Node {
     /// Sends the heartbeats that are due. A round is also what confirms reads, so that one starts when reads wait.
     pub(crate) fn beat(&mut self) {
         let Role::Leader(leader) = &mut self.role else { return };
-        let wants_round = leader.reads.wants_round() && self.commit >= leader.first;
+        let knows_commit = self.commit >= leader.first || self.config.mutated(Mutant::ReadBeforeNoop);
+        let wants_round = leader.reads.wants_round() && knows_commit;
         if !leader.beat && !wants_round {
             return;
         }
         leader.beat = false;
         leader.round = Round(leader.round.0 + 1);
         leader.heartbeat_at = self.now.plus(self.config.heartbeat_interval);
-        if self.commit >= leader.first {
-            leader.reads.start(leader.round, self.commit);
+        if knows_commit {
+            let late = u64::from(self.config.mutated(Mutant::ReadRoundReused));
+            leader.reads.start(Round(leader.round.0 - late), self.commit);
         }
         for (&to, progress) in &mut leader.progress {
             // Beyond what the peer acknowledged its log may be another one; what a heartbeat commits is not compared.
-            let commit = self.commit.min(progress.matched);
+            let mut commit = self.commit.min(progress.matched);
+            if self.config.mutated(Mutant::HeartbeatCommits) {
+                commit = self.commit;
+            }
             progress.told = progress.told.max(commit);
             if let Some(farewell) = &mut progress.farewell
                 && commit >= farewell.removal
