@@ -6,6 +6,15 @@ use crate::error::ConfigError;
 use crate::id::NodeId;
 use crate::mutant::{Mutant, Mutation};
 
+/// How a group reads by lease. See `docs/design/reads.md`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// A lease ends this much before the election timeout that voters wait. It covers the difference of two clocks'
+    /// rates: with a margin of a tenth of the election timeout, a voter's clock may run a ninth faster than the
+    /// leader's, or the leader's a tenth slower than the voter's.
+    pub drift_margin: Duration,
+}
+
 /// The configuration of one node in one group.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -20,6 +29,9 @@ pub struct Config {
     /// A leader that no majority answers for an election timeout steps down, and with it voters that hear a leader
     /// refuse elections.
     pub check_quorum: bool,
+    /// Reads by lease, off by default. Every member of a group must be told the same: a leader's lease is worth what
+    /// the voters promise for it.
+    pub lease: Option<Lease>,
     /// Appends under way to one peer, in messages.
     pub inflight_messages: usize,
     /// Appends under way to one peer, in bytes.
@@ -51,6 +63,7 @@ impl Config {
             election_timeout: Duration::from_millis(300),
             pre_vote: true,
             check_quorum: true,
+            lease: None,
             inflight_messages: 256,
             inflight_bytes: 16 << 20,
             append_bytes: 1 << 20,
@@ -89,6 +102,10 @@ impl Config {
         check(
             self.election_timeout >= self.heartbeat_interval * 2,
             "the election timeout is below two heartbeat intervals",
+        )?;
+        check(
+            self.lease.is_none_or(|lease| lease.drift_margin < self.election_timeout),
+            "the drift margin leaves nothing of the lease",
         )?;
         check(self.inflight_messages > 0, "no append may be under way")?;
         check(self.append_bytes > 0 && self.inflight_bytes > 0, "a window of no bytes")

@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use crate::entry::{Entry, EntryKind, HardState};
 use crate::id::{LogId, NodeId, Round, Term, Time};
+use crate::lease::Grounds;
 use crate::message::{Envelope, Message};
 use crate::mutant::Mutant;
 use crate::node::Node;
@@ -33,8 +34,10 @@ impl Node {
 
     /// Nothing was heard of a leader, or nothing came of a campaign.
     pub(crate) fn election_due(&mut self) {
-        // A node whose disk hangs would ask for votes that it could never use.
-        if !self.may_campaign() || self.installing.is_some() || self.is_disk_stalled() {
+        // A node whose disk hangs would ask for votes that it could never use; and one that promised not to elect
+        // anybody may not elect itself.
+        let may_campaign = self.may_campaign() && !self.is_promised();
+        if !may_campaign || self.installing.is_some() || self.is_disk_stalled() {
             self.become_follower(self.hard_state.term, None);
         } else if self.config.pre_vote {
             self.become_pre_candidate();
@@ -113,6 +116,7 @@ impl Node {
             uncommitted,
             reads: LeaderReads::default(),
             transfer: None,
+            grounds: Grounds::default(),
         }));
         let id = LogId::new(self.hard_state.term, first);
         self.log.append(Entry { id, kind: EntryKind::Noop, payload: Bytes::new() });
@@ -141,14 +145,14 @@ impl Node {
 
     /// Whether this node has a leader that it must not help to depose.
     fn is_sticky(&self) -> bool {
-        self.config.check_quorum
-            && !self.config.mutated(Mutant::NoStickiness)
-            && match &self.role {
-                Role::Follower(follower) => follower.is_sticky(self.now, self.config.election_timeout),
-                Role::PreCandidate(_) | Role::Candidate(_) => false,
-                // It steps down by itself when it cannot lead.
-                Role::Leader(_) => true,
-            }
+        let hears_leader = match &self.role {
+            Role::Follower(follower) => follower.is_sticky(self.now, self.config.election_timeout),
+            Role::PreCandidate(_) | Role::Candidate(_) => false,
+            // It steps down by itself when it cannot lead.
+            Role::Leader(_) => true,
+        };
+        let is_sticky = self.config.check_quorum && !self.config.mutated(Mutant::NoStickiness);
+        (is_sticky && hears_leader) || self.is_promised()
     }
 
     /// Whether a log that ends with `last` is not behind the own one.
@@ -222,7 +226,10 @@ impl Node {
         };
         // Membership is not asked for: a learner that was made a voter may not know it yet, and its vote may be the
         // one that is needed (etcd #10998).
-        let mut granted = is_free && self.is_current(last);
+        // The term may have come from elsewhere than the leader that it was promised to. A vote that is given already
+        // is only repeated.
+        let is_bound = self.is_promised() && !transfer && self.hard_state.vote != Some(from);
+        let mut granted = is_free && self.is_current(last) && !is_bound;
         if self.config.mutated(Mutant::LearnerRefuses) {
             granted &= self.members.current().is_voter(self.config.id);
         }
@@ -268,9 +275,15 @@ impl Node {
     /// The peer's process is dead, by the word of its kernel. If it led, nobody need wait for it: this node asks for
     /// pre-votes soon, and those with the same evidence grant them. False evidence changes nothing: voters that hear
     /// the leader refuse.
+    ///
+    /// Not so with leases: a leader counts on what its followers promised, and what is dead may be only its listener.
     pub(crate) fn leader_gone(&mut self, peer: NodeId) {
         let Role::Follower(follower) = &self.role else { return };
         if follower.leader != Some(peer) {
+            return;
+        }
+        if self.config.lease.is_some() {
+            self.drop_forwards(None);
             return;
         }
         self.become_follower(self.hard_state.term, None);
@@ -285,6 +298,6 @@ impl Node {
     pub(crate) fn first_deadline(&mut self) -> Time {
         let membership = self.members.current();
         let alone = membership.members().len() == 1 && membership.is_voter(self.config.id);
-        if alone { self.now } else { self.draw_deadline() }
+        if alone { self.now.max(self.promised_until) } else { self.draw_deadline() }
     }
 }

@@ -1,7 +1,18 @@
-//! What a host reports back about work that the core asked for.
+//! What a host says to the core: how to read, and what became of work that the core asked for.
 
 use crate::entry::Entry;
 use crate::id::LogId;
+
+/// How a read is to be confirmed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReadMode {
+    /// By a round of heartbeats that starts after the read was asked for. Depends on no clock.
+    #[default]
+    Index,
+    /// At once, if the leader holds a lease ([`crate::Lease`]); otherwise as `Index`. Right as long as no two clocks of
+    /// the group differ in their rate by more than the configured margin covers.
+    Lease,
+}
 
 /// The answer to [`crate::Effect::Fetch`].
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -92,7 +92,7 @@
 //!
 //! When the kernel of a leader's machine refuses connections, its process is dead. With that evidence
 //! ([`Node::handle_peer_gone`]) a follower asks for pre-votes at once instead of waiting. False evidence does no
-//! harm: those that hear the leader refuse.
+//! harm: those that hear the leader refuse. With leases the evidence counts for nothing: what was promised holds.
 //!
 //! # Replication
 //!
@@ -129,6 +129,11 @@
 //! answered *that* heartbeat, or a later one, and the index is applied (`reads.rs`). A round serves all reads that
 //! wait. Rounds are numbered by the leader within its term, and only answers of that term count. Followers and
 //! learners ask the leader for the index, and serve the read themselves.
+//!
+//! Those who trust their clocks can spare the round ([`ReadMode::Lease`], `lease.rs`). Who answers a heartbeat promises to
+//! elect nobody for an election timeout; a leader that a quorum answered knows that it has no successor for as long
+//! after it *sent* that heartbeat, less a margin for the difference of clocks. It answers at once by that, and by a
+//! round when it has no lease. The argument is in `docs/design/reads.md`.
 //!
 //! A read that cannot be confirmed because the leader changed is aborted, never dropped: the host hears of every one.
 //!
@@ -177,7 +182,6 @@
 //!   asks by value and is told by value.
 //! - **No ticks.** A host that is woken ten times a second for nothing wastes power in every idle group, and counted
 //!   ticks lie when a process is paused. There are deadlines.
-//! - **No leases.** Reads take a round trip, and depend on no clock.
 //! - **No client sessions.** A client that repeats a command after an unknown outcome may have it applied twice; the
 //!   state machine has to tell.
 //! - **No witnesses.** The set is in the membership and in the codec; such a member would be treated as a full voter.
@@ -203,6 +207,7 @@ mod forward;
 mod id;
 mod input;
 mod invariants;
+mod lease;
 mod log;
 mod membership;
 mod message;
@@ -221,12 +226,12 @@ mod transfer;
 mod validate;
 
 pub use change::{MembershipChange, MembershipOperation};
-pub use config::Config;
+pub use config::{Config, Lease};
 pub use effect::{Alarm, Effect, RoleKind};
 pub use entry::{Entry, EntryKind, HardState, Restored, Write};
 pub use error::{ConfigError, MembershipError, ProposeError, ReadError, TransferError};
 pub use id::{FetchId, GroupId, Index, LogId, NodeId, ProposalId, ReadId, Round, Term, Time, WriteId};
-pub use input::{Fetched, SnapshotOutcome};
+pub use input::{Fetched, ReadMode, SnapshotOutcome};
 pub use invariants::{Invariants, Violation};
 pub use membership::Membership;
 pub use message::{Envelope, Message};

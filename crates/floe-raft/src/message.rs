@@ -9,6 +9,7 @@ use bytes::Bytes;
 use crate::entry::Entry;
 use crate::error::ProposeError;
 use crate::id::{Index, LogId, NodeId, ProposalId, Round, Term};
+use crate::input::ReadMode;
 use crate::membership::Membership;
 
 /// A message on its way.
@@ -97,6 +98,8 @@ pub enum Message {
         /// Counted by the asker, from a number that none of its earlier lives used; one request covers all reads that
         /// wait.
         round: Round,
+        /// Whether the leader may answer by its lease.
+        mode: ReadMode,
     },
     /// The answer to a `ReadIndex`.
     ReadIndexReply {

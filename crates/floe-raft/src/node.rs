@@ -13,7 +13,7 @@ use crate::error::{ConfigError, MembershipError, ProposeError, ReadError, Transf
 use crate::fetch::Fetches;
 use crate::forward::{Forwards, Taken};
 use crate::id::{FetchId, Index, LogId, NodeId, ProposalId, ReadId, Round, Term, Time, WriteId};
-use crate::input::{Fetched, SnapshotOutcome};
+use crate::input::{Fetched, ReadMode, SnapshotOutcome};
 use crate::invariants::Invariants;
 use crate::log::Log;
 use crate::log::terms::Terms;
@@ -58,6 +58,8 @@ pub struct Node {
     compacted: Option<LogId>,
     pub(crate) asks: Asks,
     pub(crate) ready_reads: ReadyReads,
+    /// Until then this node elects nobody: what it answered to heartbeats, in all its terms.
+    pub(crate) promised_until: Time,
     pub(crate) forwards: Forwards,
     /// The commands that others passed on to this node in this term.
     pub(crate) taken: Taken,
@@ -88,6 +90,10 @@ impl Node {
             .map_err(|()| ConfigError::Restored("a membership entry cannot be read"))?;
         memberships.into_iter().for_each(|(index, membership)| members.push(index, membership));
         let salt = seed & !u64::from(u32::MAX);
+        // What an earlier life answered to heartbeats it may have answered a moment ago; it holds for this one. A node
+        // without a term never answered any.
+        let is_bound = config.lease.is_some() && hard_state.term > Term(0);
+        let promised_until = if is_bound { now.plus(config.election_timeout) } else { Time(0) };
         let mut node = Self {
             config,
             now,
@@ -103,6 +109,7 @@ impl Node {
             compacted: None,
             asks: Asks::new(if mutation.is(Mutant::ReadNamesReused) { 0 } else { salt }),
             ready_reads: ReadyReads::default(),
+            promised_until,
             forwards: Forwards::new(if mutation.is(Mutant::ForwardNamesReused) { 0 } else { salt }),
             taken: Taken::new(hard_state),
             outbox: Outbox::default(),
@@ -120,6 +127,9 @@ impl Node {
     }
 
     /// A message arrived. One that no correct peer sends becomes an [`crate::Alarm`].
+    ///
+    /// With leases, `now` must be read from the clock after the message arrived: what a voter promises by its answer
+    /// runs from there.
     pub fn handle_message(&mut self, now: Time, envelope: Envelope) {
         self.advance(now);
         if envelope.to != self.config.id || envelope.from == self.config.id {
@@ -190,8 +200,9 @@ impl Node {
     }
 
     /// The peer's process is known to be dead: its kernel refuses connections. Commands passed on to it become
-    /// `Unknown`, nothing that was under way to it is waited for, and if it led, an election starts soon. Only
-    /// evidence counts: a connection that broke, or a peer that is silent, is not dead.
+    /// `Unknown`, nothing that was under way to it is waited for, and if it led, an election starts soon (without
+    /// leases; with them it starts when the leader's may have ended). Only evidence counts: a connection that broke, or a
+    /// peer that is silent, is not dead.
     pub fn handle_peer_gone(&mut self, now: Time, peer: NodeId) {
         self.advance(now);
         self.leader_gone(peer);
@@ -236,9 +247,12 @@ impl Node {
 
     /// Asks for a linearizable read, on any member. The answer comes as [`Effect::ReadReady`] once the host has
     /// applied everything that was committed when this was called, or as [`Effect::ReadAborted`].
-    pub fn read(&mut self, now: Time, read: ReadId) -> Result<(), ReadError> {
+    ///
+    /// For a read by lease, `now` must be read from the clock after the read was asked for: a process that is paused
+    /// between the two would answer by a lease that has ended.
+    pub fn read(&mut self, now: Time, read: ReadId, mode: ReadMode) -> Result<(), ReadError> {
         self.advance(now);
-        let started = self.start_read(read);
+        let started = self.start_read(read, mode);
         self.check();
         started
     }
@@ -338,6 +352,7 @@ impl Node {
             pending_change: self.pending_change(),
             progress,
             transfer_to,
+            lease_until: self.lease_end(),
             reads_waiting: self.reads_waiting(),
         }
     }
@@ -404,7 +419,7 @@ impl Node {
             Message::Heartbeat { commit, round } => self.handle_heartbeat(from, commit, round),
             Message::HeartbeatReply { round } => self.handle_heartbeat_reply(from, round),
             Message::Snapshot { last, membership } => self.handle_snapshot(from, last, membership),
-            Message::ReadIndex { round } => self.handle_read_index(from, round),
+            Message::ReadIndex { round, mode } => self.handle_read_index(from, round, mode),
             Message::ReadIndexReply { round, index } => self.handle_read_index_reply(from, round, index),
             Message::Propose { proposals } => self.handle_propose(from, proposals),
             Message::TimeoutNow { last } => self.handle_timeout_now(from, last),

@@ -11,6 +11,9 @@
 //! Other members ask the leader for an index and wait until they have applied it. One request covers all reads that
 //! waited when it left; those that come while it is under way leave together with the next one, so that load makes
 //! the batches larger and not the requests more.
+//!
+//! A read by lease skips the round: a leader that knows by its clock that nobody else leads (`lease.rs`) confirms at
+//! its commit index at once. Without a lease it is a read like the others.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -18,6 +21,7 @@ use std::time::Duration;
 use crate::effect::Effect;
 use crate::error::ReadError;
 use crate::id::{Index, NodeId, ReadId, Round, Time};
+use crate::input::ReadMode;
 use crate::message::{Envelope, Message};
 use crate::mutant::Mutant;
 use crate::node::Node;
@@ -75,23 +79,58 @@ pub(crate) struct Asks {
     /// earlier life, delayed, would confirm a read of this one at an index from before it was asked for.
     round: Round,
     fresh: Vec<ReadId>,
-    /// The request under way: when it was sent last, and the reads it covers.
-    asked: Option<(Time, Vec<ReadId>)>,
+    /// Those that a lease may answer.
+    fresh_by_lease: Vec<ReadId>,
+    /// The request under way.
+    asked: Option<Asked>,
+}
+
+/// A request to the leader.
+#[derive(Clone, Debug)]
+struct Asked {
+    /// When it was sent last.
+    sent: Time,
+    mode: ReadMode,
+    /// The reads that it covers.
+    reads: Vec<ReadId>,
 }
 
 impl Asks {
     pub(crate) fn new(salt: u64) -> Self {
-        Self { round: Round(salt), fresh: Vec::new(), asked: None }
+        Self { round: Round(salt), fresh: Vec::new(), fresh_by_lease: Vec::new(), asked: None }
+    }
+
+    fn fresh_len(&self) -> usize {
+        self.fresh.len() + self.fresh_by_lease.len()
     }
 
     fn len(&self) -> usize {
-        self.fresh.len() + self.asked.as_ref().map_or(0, |(_, reads)| reads.len())
+        self.fresh_len() + self.asked.as_ref().map_or(0, |asked| asked.reads.len())
+    }
+
+    fn add(&mut self, read: ReadId, mode: ReadMode) {
+        match mode {
+            ReadMode::Index => self.fresh.push(read),
+            ReadMode::Lease => self.fresh_by_lease.push(read),
+        }
+    }
+
+    /// The reads of the next request: all that wait. If only one of them needs a round, all get one; to send them apart
+    /// would let the one kind wait behind the other for ever.
+    fn take_next(&mut self) -> Option<(ReadMode, Vec<ReadId>)> {
+        if self.fresh_len() == 0 {
+            return None;
+        }
+        let mode = if self.fresh.is_empty() { ReadMode::Lease } else { ReadMode::Index };
+        let mut reads = std::mem::take(&mut self.fresh);
+        reads.append(&mut self.fresh_by_lease);
+        Some((mode, reads))
     }
 
     /// Whether a request should be repeated. Its number stays: all that it covers was asked for before it was first
     /// sent, so that any answer to it will do.
     fn is_overdue(&self, now: Time, patience: Duration) -> bool {
-        self.asked.as_ref().is_some_and(|(sent, _)| now.since(*sent) >= patience)
+        self.asked.as_ref().is_some_and(|asked| now.since(asked.sent) >= patience)
     }
 }
 
@@ -121,9 +160,13 @@ impl Node {
         leader + self.asks.len() + self.ready_reads.count
     }
 
-    pub(crate) fn start_read(&mut self, read: ReadId) -> Result<(), ReadError> {
-        if self.ready_reads.count + self.asks.fresh.len() >= MAX_WAITING {
+    pub(crate) fn start_read(&mut self, read: ReadId, mode: ReadMode) -> Result<(), ReadError> {
+        if self.ready_reads.count + self.asks.fresh_len() >= MAX_WAITING {
             return Err(ReadError::Busy);
+        }
+        if mode == ReadMode::Lease && self.holds_lease() {
+            self.ready_reads.push(self.commit, vec![read]);
+            return Ok(());
         }
         match &mut self.role {
             Role::Leader(leader) if leader.reads.fresh.own.len() >= MAX_WAITING => Err(ReadError::Busy),
@@ -132,7 +175,7 @@ impl Node {
                 Ok(())
             }
             Role::Follower(follower) if follower.leader.is_some() => {
-                self.asks.fresh.push(read);
+                self.asks.add(read, mode);
                 Ok(())
             }
             Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => Err(ReadError::NoLeader),
@@ -168,11 +211,16 @@ impl Node {
     }
 
     /// A member asks for an index. Only a leader has one; a refusal is an answer, too, so that nobody waits in vain.
-    pub(crate) fn handle_read_index(&mut self, from: NodeId, round: Round) {
+    pub(crate) fn handle_read_index(&mut self, from: NodeId, round: Round, mode: ReadMode) {
+        let by_lease = mode == ReadMode::Lease && self.holds_lease();
         if let Role::Leader(leader) = &mut self.role
             && leader.progress.contains_key(&from)
         {
-            leader.reads.fresh.peers.insert(from, round);
+            if by_lease {
+                self.send(from, Message::ReadIndexReply { round, index: Some(self.commit) });
+            } else {
+                leader.reads.fresh.peers.insert(from, round);
+            }
             return;
         }
         self.send(from, Message::ReadIndexReply { round, index: None });
@@ -182,7 +230,7 @@ impl Node {
         if self.leader() != Some(from) || round != self.asks.round {
             return;
         }
-        let Some((_, reads)) = self.asks.asked.take() else { return };
+        let Some(Asked { reads, .. }) = self.asks.asked.take() else { return };
         match index {
             Some(index) => self.ready_reads.push(index, reads),
             None => self.abort_reads(reads),
@@ -193,21 +241,23 @@ impl Node {
     pub(crate) fn ask_read_index(&mut self) {
         let Role::Follower(follower) = &self.role else { return };
         let Some(leader) = follower.leader else { return };
-        if self.asks.fresh.is_empty() || self.asks.asked.is_some() {
+        if self.asks.asked.is_some() {
             return;
         }
+        let Some((mode, reads)) = self.asks.take_next() else { return };
         self.asks.round = Round(self.asks.round.0.wrapping_add(1));
-        self.asks.asked = Some((self.now, std::mem::take(&mut self.asks.fresh)));
-        self.send(leader, Message::ReadIndex { round: self.asks.round });
+        self.asks.asked = Some(Asked { sent: self.now, mode, reads });
+        self.send(leader, Message::ReadIndex { round: self.asks.round, mode });
     }
 
     /// The leader lives: repeats a request that it should have answered.
     pub(crate) fn retry_read_index(&mut self, leader: NodeId) {
         if self.asks.is_overdue(self.now, self.config.heartbeat_interval)
-            && let Some((sent, _)) = &mut self.asks.asked
+            && let Some(asked) = &mut self.asks.asked
         {
-            *sent = self.now;
-            self.send(leader, Message::ReadIndex { round: self.asks.round });
+            asked.sent = self.now;
+            let message = Message::ReadIndex { round: self.asks.round, mode: asked.mode };
+            self.send(leader, message);
         }
     }
 
@@ -228,7 +278,8 @@ impl Node {
     /// Returns the members that asked this node, for it to answer them in its new role.
     pub(crate) fn drop_reads(&mut self) -> BTreeMap<NodeId, Round> {
         let mut reads = std::mem::take(&mut self.asks.fresh);
-        reads.extend(self.asks.asked.take().into_iter().flat_map(|(_, reads)| reads));
+        reads.append(&mut self.asks.fresh_by_lease);
+        reads.extend(self.asks.asked.take().into_iter().flat_map(|asked| asked.reads));
         let mut peers = BTreeMap::new();
         if let Role::Leader(leader) = &mut self.role {
             let LeaderReads { fresh, asked } = std::mem::take(&mut leader.reads);

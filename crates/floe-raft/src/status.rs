@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::effect::RoleKind;
 use crate::entry::HardState;
-use crate::id::{Index, LogId, NodeId};
+use crate::id::{Index, LogId, NodeId, Time};
 use crate::membership::Membership;
 
 /// A node at one moment.
@@ -38,6 +38,8 @@ pub struct Status {
     pub progress: BTreeMap<NodeId, ProgressStatus>,
     /// To whom leadership is being handed over.
     pub transfer_to: Option<NodeId>,
+    /// On a leader, until when it may answer reads by its lease, if it has one. It may have passed.
+    pub lease_until: Option<Time>,
     /// Reads that wait.
     pub reads_waiting: usize,
 }

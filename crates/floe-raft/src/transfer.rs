@@ -48,6 +48,8 @@ impl Node {
             leader.progress.get(&transfer.to).is_some_and(|progress| progress.matched == last.index);
         if holds_all && !transfer.invited {
             transfer.invited = true;
+            // From here on there may be another leader at any time.
+            leader.grounds.invite(transfer.to, last.index);
             let (from, to, term) = (self.config.id, transfer.to, self.hard_state.term);
             self.outbox.send(Envelope { from, to, term, message: Message::TimeoutNow { last } });
         }

@@ -1,7 +1,7 @@
 //! One turn of a host's driver: hand every waiting input to the core, perform what it asks for, set the timer.
 
 use floe_raft::{
-    Effect, Envelope, Index, LogId, Message, NodeId, ProposalId, ProposeError, ReadId, RoleKind,
+    Effect, Envelope, Index, LogId, Message, NodeId, ProposalId, ProposeError, ReadId, ReadMode, RoleKind,
     SnapshotOutcome, Term, Time, Write,
 };
 
@@ -157,7 +157,7 @@ impl World {
             }
             OperationKind::Get => {
                 let read = ReadId(op.0);
-                return match life.node.read(local, read) {
+                return match life.node.read(local, read, ReadMode::Index) {
                     Ok(()) => {
                         life.reads.insert(read, PendingRead { op, floor });
                         Ok(())

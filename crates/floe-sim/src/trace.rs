@@ -424,7 +424,9 @@ fn describe_envelope(envelope: &Envelope, out: &mut impl Fields) {
             out.number("commit", commit.0);
             out.number("round", round.0);
         }
-        Message::HeartbeatReply { round } | Message::ReadIndex { round } => out.number("round", round.0),
+        Message::HeartbeatReply { round } | Message::ReadIndex { round, mode: _ } => {
+            out.number("round", round.0);
+        }
         Message::ReadIndexReply { round, index } => {
             out.number("round", round.0);
             out.number("index", index.map_or(0, |index| index.0));

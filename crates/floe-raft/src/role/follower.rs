@@ -85,6 +85,7 @@ impl Node {
         } else if self.installing.is_none() {
             self.commit = self.commit.max(commit);
         }
+        self.promise();
         self.send(from, Message::HeartbeatReply { round });
         self.retry_read_index(from);
         self.expire_forwards();

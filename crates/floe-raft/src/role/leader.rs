@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::id::{Index, NodeId, Round, Time};
+use crate::lease::Grounds;
 use crate::message::{Envelope, Message};
 use crate::mutant::Mutant;
 use crate::node::Node;
@@ -28,6 +29,8 @@ pub(crate) struct Leader {
     pub(crate) uncommitted: Uncommitted,
     pub(crate) reads: LeaderReads,
     pub(crate) transfer: Option<Transfer>,
+    /// What its lease stands on.
+    pub(crate) grounds: Grounds,
 }
 
 impl Leader {
@@ -126,6 +129,9 @@ impl Node {
         leader.beat = false;
         leader.round = Round(leader.round.0 + 1);
         leader.heartbeat_at = self.now.plus(self.config.heartbeat_interval);
+        if self.config.lease.is_some() {
+            leader.grounds.send(leader.round, self.now, self.config.election_timeout);
+        }
         if knows_commit {
             let late = u64::from(self.config.mutated(Mutant::ReadRoundReused));
             leader.reads.start(Round(leader.round.0 - late), self.commit);

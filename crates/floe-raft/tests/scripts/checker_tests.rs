@@ -86,6 +86,7 @@ impl History {
             pending_change: None,
             progress: BTreeMap::new(),
             transfer_to: None,
+            lease_until: None,
             reads_waiting: 0,
         }
     }

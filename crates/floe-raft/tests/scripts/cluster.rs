@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use floe_raft::{
     Config, Entry, Fetched, Index, LogId, Membership, MembershipChange, MembershipError, Node, NodeId,
-    ProposalId, ProposeError, ReadError, ReadId, SnapshotOutcome, Status, Time, TransferError,
+    ProposalId, ProposeError, ReadError, ReadId, ReadMode, SnapshotOutcome, Status, Time, TransferError,
 };
 
 use crate::checker::Checker;
@@ -228,12 +228,12 @@ impl Cluster {
     }
 
     /// Asks for a linearizable read.
-    pub(crate) fn read(&mut self, id: NodeId) -> Result<Result<ReadId, ReadError>, Failure> {
+    pub(crate) fn read(&mut self, id: NodeId, mode: ReadMode) -> Result<Result<ReadId, ReadError>, Failure> {
         let now = self.now;
         let member = self.member(id)?;
         member.reads += 1;
         let read = ReadId(member.reads);
-        let outcome = self.node(id)?.read(now, read);
+        let outcome = self.node(id)?.read(now, read, mode);
         if outcome.is_ok() {
             self.checker.read_requested(id, read);
         }
@@ -479,6 +479,26 @@ impl Cluster {
         };
         let fetched = if fails { Fetched::Failed } else { request.serve(&self.disk(id)?.durable) };
         self.node(id)?.handle_fetched(now, request.id, fetched);
+        Ok(())
+    }
+
+    /// While a node may answer reads by its lease, nobody leads after it.
+    pub(crate) fn check_leases(&self) -> Result<(), Failure> {
+        if self.options.config.lease.is_none() {
+            return Ok(());
+        }
+        let leaders = || {
+            self.members.values().filter_map(|member| member.node.as_ref()).filter(|node| node.is_leader())
+        };
+        for holder in leaders() {
+            let end = holder.status().lease_until.filter(|end| self.now < *end);
+            if end.is_some() && leaders().any(|other| other.term() > holder.term()) {
+                return Err(Failure::law(format!(
+                    "n{} holds a lease, and another leads after it",
+                    holder.id()
+                )));
+            }
+        }
         Ok(())
     }
 

@@ -1,8 +1,8 @@
 //! One readable line an effect, a message or a state. `index@term` names entries, `match→next` is progress.
 
 use floe_raft::{
-    Alarm, Entry, EntryKind, Envelope, LogId, Membership, Message, NodeId, ProgressState, RoleKind, Status,
-    Write,
+    Alarm, Entry, EntryKind, Envelope, LogId, Membership, Message, NodeId, ProgressState, ReadMode, RoleKind,
+    Status, Write,
 };
 
 use crate::machine::text;
@@ -90,7 +90,8 @@ pub(crate) fn message(message: &Message) -> String {
         Message::AppendReject { prev, hint } => format!("base={prev} hint={hint}"),
         Message::Heartbeat { commit, round } => format!("commit={commit} round={round}"),
         Message::HeartbeatReply { round } => format!("round={round}"),
-        Message::ReadIndex { round } => format!("ask={}", number(round.0)),
+        Message::ReadIndex { round, mode: ReadMode::Index } => format!("ask={}", number(round.0)),
+        Message::ReadIndex { round, mode: ReadMode::Lease } => format!("ask={} lease", number(round.0)),
         Message::Snapshot { last, membership: members } => format!("last={last} {}", membership(members)),
         Message::ReadIndexReply { round, index: Some(index) } => {
             format!("ask={} index={index}", number(round.0))

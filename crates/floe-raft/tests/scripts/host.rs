@@ -60,6 +60,7 @@ impl Cluster {
             }
             let status = self.node(id)?.status();
             self.checker.status(&status, &self.disks)?;
+            self.check_leases()?;
             if !self.work(id)? {
                 return Ok(());
             }

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
-use floe_raft::{Config, Index, MembershipChange, MembershipOperation, NodeId, Status};
+use floe_raft::{Config, Index, Lease, MembershipChange, MembershipOperation, NodeId, ReadMode, Status};
 
 use crate::checker::Checker;
 use crate::cluster::{Cluster, Options};
@@ -48,6 +48,8 @@ impl World {
         config.apply_bytes = if random.one_in(2) { 100 } else { 1 << 20 };
         let learners = random.below(2);
         config.promotion_lag = random.below(4);
+        let drift_margin = Duration::from_millis(random.below(100));
+        config.lease = random.one_in(2).then_some(Lease { drift_margin });
         let spares = random.below(3);
         let options = Options { voters, learners, spares, seed, config };
         let chance = |random: &mut Random, from: u64| from << random.below(4);
@@ -142,10 +144,11 @@ impl World {
         // A refusal is an answer, too; the checker holds the node to it.
         let burst = if self.random.one_in(3) { 1 + self.random.length(6) } else { 1 };
         let reads = self.random.one_in(3);
+        let mode = if self.random.one_in(2) { ReadMode::Index } else { ReadMode::Lease };
         for _ in 0..burst {
             let text = format!("k{key}={}", self.random.below(100));
             let _is_taken = match reads {
-                true => self.cluster.read(id)?.is_ok(),
+                true => self.cluster.read(id, mode)?.is_ok(),
                 false if leads => self.cluster.propose(id, &text)?.is_ok(),
                 false => self.cluster.forward(id, &text)?.is_ok(),
             };
@@ -333,7 +336,7 @@ impl World {
         self.cluster.settle(leader)?;
         let at = at.map_err(|error| Failure::law(format!("the leader refuses a proposal: {error}")))?;
         for id in members.clone() {
-            if self.cluster.read(id)?.is_err() {
+            if self.cluster.read(id, ReadMode::Lease)?.is_err() {
                 return Err(Failure::law(format!("n{id} refuses a read")));
             }
             self.cluster.settle(id)?;

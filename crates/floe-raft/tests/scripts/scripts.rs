@@ -136,6 +136,16 @@ scripts! {
         lost_questions_are_asked_again
         wait_for_the_machine
         a_single_node_reads
+        by_lease
+        by_lease_on_a_follower
+        a_lease_ends
+        a_lease_runs_from_the_sending
+        no_lease_before_the_first_commit
+        a_restarted_voter_keeps_its_promise
+        an_invitation_ends_the_lease
+        evidence_waits_for_the_lease
+        a_promise_outlives_its_term
+        a_lease_is_counted_by_the_membership_in_force
     }
     forward {
         to_the_leader

@@ -144,10 +144,12 @@ impl<R: Send + 'static> Driver<R> {
         while !self.phase.is_over() {
             self.wait(&mut events)
                 .map_err(|error| Failure::Io { doing: "cannot wait for events", error: Arc::new(error) })?;
-            let now = self.parts.clock.now();
             let broken =
                 self.parts.transport.handle_events(&events, |from, frame| frames.push((from, frame)));
             self.parts.inbox.take(&mut inputs);
+            // Only now, when all that this turn handles is here. With an earlier time a process that was paused in
+            // between would answer a read by a lease that has ended, and promise less for a heartbeat than it says.
+            let now = self.parts.clock.now();
             for (from, frame) in frames.drain(..) {
                 self.handle_frame(now, from, frame);
             }
@@ -330,7 +332,7 @@ impl<R: Send + 'static> Driver<R> {
     fn read(&mut self, now: Time, waiters: Vec<ReadWaiter>) {
         let read = self.reads.next_id();
         self.reads.wait(read, waiters);
-        let refused = match self.parts.node.read(now, read) {
+        let refused = match self.parts.node.read(now, read, floe_raft::ReadMode::Index) {
             Ok(()) => return,
             Err(floe_raft::ReadError::NoLeader) => ReadError::NoLeader,
             Err(floe_raft::ReadError::Busy) => ReadError::Busy,

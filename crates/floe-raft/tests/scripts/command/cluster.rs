@@ -2,9 +2,12 @@
 //! disks; spares belong to no group yet. With `leader`, that node is elected in term 1 and its no-op is committed everywhere, in silence.
 //!
 //! Options: `pre-vote=false`, `check-quorum=false`, `inflight=2` (messages), `inflight-bytes`, `append-bytes`,
-//! `tail-bytes`, `uncommitted-bytes`, `apply-bytes`, `command-bytes`, `promotion-lag` (entries).
+//! `tail-bytes`, `uncommitted-bytes`, `apply-bytes`, `command-bytes`, `promotion-lag` (entries), `lease=30` (with a drift
+//! margin in ms).
 
-use floe_raft::NodeId;
+use std::time::Duration;
+
+use floe_raft::{Lease, NodeId};
 
 use super::Args;
 use crate::cluster::{Cluster, Options};
@@ -26,6 +29,8 @@ pub(super) fn run(args: &mut Args<'_>) -> Result<Cluster, Failure> {
     config.apply_bytes = args.key("apply-bytes")?.unwrap_or(config.apply_bytes);
     config.command_bytes = args.key("command-bytes")?.unwrap_or(config.command_bytes);
     config.promotion_lag = args.key("promotion-lag")?.unwrap_or(config.promotion_lag);
+    let drift_margin = args.key("lease")?.map(Duration::from_millis);
+    config.lease = drift_margin.map(|drift_margin| Lease { drift_margin });
     let leader: Option<u64> = args.key("leader")?;
     let mut cluster = Cluster::new(options, leader.is_none())?;
     if let Some(leader) = leader {

@@ -21,6 +21,7 @@ mod forward;
 mod gone;
 mod heal;
 mod hold;
+mod lease;
 mod log;
 mod partition;
 mod preset;
@@ -74,6 +75,7 @@ pub(crate) fn run(cluster: &mut Option<Cluster>, command: &Command) -> Result<()
         "hold-disk" => hold::disk(cluster, &mut args)?,
         "hold-apply" => hold::apply(cluster, &mut args)?,
         "hold-fetch" => hold::fetch(cluster, &mut args)?,
+        "lease" => lease::run(cluster, &mut args)?,
         "log" => log::run(cluster, &mut args)?,
         "partition" => partition::run(cluster, &mut args)?,
         "preset" => preset::run(cluster, &mut args)?,
