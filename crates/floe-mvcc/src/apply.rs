@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::ops::ControlFlow;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 use redb::{ReadableTable, Table, WriteTransaction};
@@ -18,7 +18,7 @@ use crate::key_index::{Change, Head, Place, Visit};
 use crate::kv::{Event, KeyRange, KeyValue};
 use crate::record::{self, PutRecord, ROW_OVERHEAD_BYTES, Record, State};
 use crate::roster::{CORRUPT, NO_SPACE, Roster};
-use crate::shared::Shared;
+use crate::shared::{Shared, Tables};
 use crate::txn::{Plan, Space};
 use crate::watch::Changed;
 
@@ -55,6 +55,7 @@ pub(crate) struct Applied {
 /// A batch while it is applied.
 pub(crate) struct Batch<'a> {
     pub(crate) shared: &'a Shared,
+    pub(crate) tables: Arc<Tables>,
     txn: &'a WriteTransaction,
     pub(crate) rows: Table<'a, u128, &'static [u8]>,
     pub(crate) applied: Applied,
@@ -77,6 +78,7 @@ impl<'a> Batch<'a> {
         let roster = shared.roster.read().unwrap_or_else(PoisonError::into_inner);
         Ok(Self {
             shared,
+            tables: shared.tables(),
             txn,
             rows: txn.open_table(record::REVISIONS).map_err(StorageError::redb)?,
             applied: Applied { state, staged: BTreeMap::new(), swept: Vec::new(), changes, row_bytes: 0 },
@@ -161,7 +163,7 @@ impl<'a> Batch<'a> {
     fn head(&self, key: &[u8]) -> Option<Head> {
         match self.applied.staged.get(key) {
             Some(staged) => Some(staged.newest),
-            None => self.shared.published().index.head(key),
+            None => self.tables.published().index.head(key),
         }
     }
 
@@ -380,7 +382,7 @@ impl Space for Batch<'_> {
             return ControlFlow::Continue(());
         }
         // Held for the whole walk: only this thread ever wants to publish, so it keeps nobody waiting.
-        let published = self.shared.published();
+        let published = self.tables.published();
         let mut staged = self.applied.staged.range::<[u8], _>(range.bounds()).peekable();
         let mut indexed = published.index.range(range, None);
         while let Some((key, history)) = indexed.next() {

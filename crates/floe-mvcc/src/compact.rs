@@ -42,14 +42,14 @@ impl Batch<'_> {
             return Ok(());
         };
         let target = self.applied.state.compact_revision;
-        if self.shared.lowest_pin().is_some_and(|pinned| pinned < target) {
+        if self.tables.lowest_pin().is_some_and(|pinned| pinned < target) {
             return Ok(());
         }
         let look = self.look(from, target, budget)?;
         let mut gone = Vec::new();
         let mut swept = BTreeMap::<Bytes, usize>::new();
         {
-            let published = self.shared.published();
+            let published = self.tables.published();
             for (row_key, key) in look.rows {
                 let Some(history) = published.index.history(&key) else {
                     continue;

@@ -14,7 +14,7 @@ use crate::key_index::{Change, Head, Place};
 use crate::kv::KeyRange;
 use crate::reader::View;
 use crate::record::{self, Record};
-use crate::shared::{Rows, Shared};
+use crate::shared::{Rows, Tables};
 
 /// The name of etcd's table, which its hash begins with.
 const SEED: &[u8] = b"key";
@@ -33,8 +33,8 @@ pub struct HashKv {
     pub hash_revision: i64,
 }
 
-pub(crate) fn hash_kv(shared: &Shared, revision: i64) -> Result<HashKv, ReadError> {
-    let view = View::take(shared);
+pub(crate) fn hash_kv(tables: &Tables, revision: i64) -> Result<HashKv, ReadError> {
+    let view = View::take(tables);
     let compact_revision = view.compact_revision;
     if revision > view.current {
         return Err(ReadError::FutureRevision);
@@ -50,7 +50,7 @@ pub(crate) fn hash_kv(shared: &Shared, revision: i64) -> Result<HashKv, ReadErro
     let mut next = Some(0);
     while let Some(from) = next {
         let kept =
-            kept_rows(shared, view.rows(), from..=record::last_row(compact_revision), newest_at, &mut next)?;
+            kept_rows(tables, view.rows(), from..=record::last_row(compact_revision), newest_at, &mut next)?;
         for place in kept {
             view.rows().visit(place, |record| hasher.add(record))?;
         }
@@ -71,7 +71,7 @@ fn any_alive(view: &View<'_>, revision: i64) -> bool {
 
 /// Which of the next rows hold a key's newest put at `newest_at`. Sets `next` to the row to go on from.
 fn kept_rows(
-    shared: &Shared,
+    tables: &Tables,
     rows: &Arc<Rows>,
     range: std::ops::RangeInclusive<u128>,
     newest_at: i64,
@@ -82,7 +82,7 @@ fn kept_rows(
         looked.push((record.place, Bytes::copy_from_slice(record.key)));
         Ok(())
     })?;
-    let published = shared.published();
+    let published = tables.published();
     let is_kept = |place: Place, key: &[u8]| {
         let change = published.index.history(key).and_then(|history| history.at(newest_at));
         change.is_some_and(|change| change.place == place && !change.tombstone)

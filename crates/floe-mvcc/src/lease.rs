@@ -5,7 +5,7 @@
 //! count again. Nothing here reads a clock: the time is an argument, in milliseconds on any clock that never goes back.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 
@@ -172,6 +172,17 @@ impl Lessor {
             .collect();
         ids.sort_unstable_by_key(|&(deadline_ms, id)| (deadline_ms.unwrap_or(u64::MAX), id));
         ids.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// Takes over the leases of a snapshot. Those that were here begin their counts again, for what happened to them
+    /// meanwhile is not known.
+    pub(crate) fn replace(&self, with: Self) {
+        let Leases { by_id, by_key, .. } = with.leases.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut leases = lock(&self.leases);
+        leases.due.clear();
+        leases.unstarted = if leases.primary { by_id.keys().copied().collect() } else { Vec::new() };
+        leases.by_id = by_id;
+        leases.by_key = by_key;
     }
 
     /// Whether the lease exists.

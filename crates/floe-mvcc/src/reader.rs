@@ -13,7 +13,7 @@ use crate::key_index::{Place, Visit};
 use crate::kv::{KeyRange, KeyValue};
 use crate::lease::{LeaseInfo, Lessor};
 use crate::range::{self, Collector};
-use crate::shared::{Pin, Published, Rows, Shared};
+use crate::shared::{Pin, Published, Rows, Shared, Tables};
 use crate::txn;
 use crate::watch::WatchStream;
 
@@ -39,34 +39,35 @@ impl Reader {
 
     /// The store's revision. 1 when nothing was ever written.
     pub fn revision(&self) -> i64 {
-        self.shared.published().revision
+        self.shared.tables().published().revision
     }
 
     /// The revision compacted at; -1 before the first compaction.
     pub fn compact_revision(&self) -> i64 {
-        self.shared.published().compact_revision
+        self.shared.tables().published().compact_revision
     }
 
     /// Whether a compaction has still rows to remove. It is in force at once; this is only about the space.
     pub fn is_sweeping(&self) -> bool {
-        self.shared.published().sweeping
+        self.shared.tables().published().sweeping
     }
 
     /// Answers a range request, at one revision however long it takes.
     pub fn range(&self, request: &Range) -> Result<RangeReply, ReadError> {
+        let tables = self.shared.tables();
         let mut collector = Collector::new(request);
         let revision;
         let (mut resume, view) = {
-            let published = self.shared.published();
+            let published = tables.published();
             revision = readable(&published, request.revision)?;
             let ControlFlow::Continue(resume) =
                 published.index.look(&request.range, revision, None, &mut collector);
             // The pin, if the rest of the range needs one, must be taken before the index is let go of.
-            let pin = resume.is_some().then(|| self.shared.pin(revision));
-            (resume, View::new(&self.shared, &published, pin))
+            let pin = resume.is_some().then(|| tables.pin(revision));
+            (resume, View::new(&tables, &published, pin))
         };
         while let Some(last) = resume {
-            let published = self.shared.published();
+            let published = tables.published();
             let ControlFlow::Continue(next) =
                 published.index.look(&request.range, revision, Some(&last), &mut collector);
             resume = next;
@@ -76,12 +77,12 @@ impl Reader {
 
     /// Evaluates a transaction that only reads, all of it at one revision.
     pub fn read_txn(&self, txn: &Txn) -> Result<TxnReply, ReadError> {
-        txn::read(&View::take(&self.shared), txn)
+        txn::read(&View::take(&self.shared.tables()), txn)
     }
 
     /// A hash over the store's contents up to `revision` (0 for the present one), equal on all replicas and to etcd's.
     pub fn hash_kv(&self, revision: i64) -> Result<HashKv, ReadError> {
-        hash::hash_kv(&self.shared, revision)
+        hash::hash_kv(&self.shared.tables(), revision)
     }
 
     /// How large the store is.
@@ -95,7 +96,7 @@ impl Reader {
 
     /// How many keys the index holds, those included that were deleted and not yet compacted.
     pub fn keys(&self) -> usize {
-        self.shared.published().index.len()
+        self.shared.tables().published().index.len()
     }
 
     /// What the members published, by id.
@@ -133,21 +134,21 @@ impl Reader {
 
 /// The store at one revision.
 pub(crate) struct View<'a> {
-    shared: &'a Shared,
+    tables: &'a Tables,
     /// The store's revision when the view was taken.
     pub(crate) current: i64,
     /// The revision compacted at then.
     pub(crate) compact_revision: i64,
     rows: Arc<Rows>,
-    /// Held for what its end does: see [`Shared::pin`].
+    /// Held for what its end does: see [`Tables::pin`].
     _pin: Option<Pin<'a>>,
 }
 
 impl<'a> View<'a> {
     /// The store as it is now, held for several looks at any revision that is not compacted.
-    pub(crate) fn take(shared: &'a Shared) -> Self {
-        let published = shared.published();
-        Self::new(shared, &published, Some(shared.pin(published.compact_revision)))
+    pub(crate) fn take(tables: &'a Tables) -> Self {
+        let published = tables.published();
+        Self::new(tables, &published, Some(tables.pin(published.compact_revision)))
     }
 
     /// The rows of the view.
@@ -155,9 +156,9 @@ impl<'a> View<'a> {
         &self.rows
     }
 
-    fn new(shared: &'a Shared, published: &Published, pin: Option<Pin<'a>>) -> Self {
+    fn new(tables: &'a Tables, published: &Published, pin: Option<Pin<'a>>) -> Self {
         Self {
-            shared,
+            tables,
             current: published.revision,
             compact_revision: published.compact_revision,
             rows: Arc::clone(&published.rows),
@@ -179,7 +180,7 @@ impl<'a> View<'a> {
     ) -> ControlFlow<V::Break> {
         let mut resume: Option<Bytes> = None;
         loop {
-            resume = self.shared.published().index.look(range, revision, resume.as_deref(), visitor)?;
+            resume = self.tables.published().index.look(range, revision, resume.as_deref(), visitor)?;
             if resume.is_none() {
                 return ControlFlow::Continue(());
             }

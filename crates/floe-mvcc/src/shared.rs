@@ -5,13 +5,14 @@
 //! - The published read transaction holds every row that the index names at or below the published revision.
 //! - Nothing that a reader at or above the compaction needs leaves the index while that reader may come back to it: a
 //!   reader that lets go of the index between two looks leaves a [`Pin`], and the sweep waits for pins below it.
+//! - A snapshot replaces index and rows together, as one [`Tables`]. Whoever began with the old ones ends with them.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use redb::{AccessGuard, ReadOnlyTable};
+use redb::{AccessGuard, Database, ReadOnlyTable};
 
 use crate::error::StorageError;
 use crate::key_index::{KeyIndex, Place};
@@ -30,11 +31,14 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// A read transaction of one commit. It answers for as long as somebody holds it.
 pub(crate) struct Rows {
     table: ReadOnlyTable<u128, &'static [u8]>,
+    /// Behind the table, so that it is dropped after it: a database that is closed fails the reads of its transactions,
+    /// and the one that a snapshot took the place of is held by its readers alone.
+    _db: Arc<Database>,
 }
 
 impl Rows {
-    pub(crate) fn new(table: ReadOnlyTable<u128, &'static [u8]>) -> Self {
-        Self { table }
+    pub(crate) fn new(table: ReadOnlyTable<u128, &'static [u8]>, db: Arc<Database>) -> Self {
+        Self { table, _db: db }
     }
 
     /// The row's bytes, to be read by [`Record::read`].
@@ -103,37 +107,15 @@ pub(crate) struct Published {
     pub(crate) rows: Arc<Rows>,
 }
 
-/// The state that the writer, the readers and the watchers share.
-pub(crate) struct Shared {
+/// Index and rows of one file, with the readers that still need some of it.
+pub(crate) struct Tables {
     published: RwLock<Published>,
     pins: Mutex<BTreeMap<i64, usize>>,
-    pub(crate) lessor: Lessor,
-    pub(crate) roster: RwLock<Roster>,
-    pub(crate) hub: Hub,
-    /// The file's length.
-    pub(crate) file_bytes: AtomicU64,
-    /// What the rows take of it.
-    pub(crate) row_bytes: AtomicI64,
 }
 
-impl Shared {
-    pub(crate) fn new(
-        published: Published,
-        lessor: Lessor,
-        roster: Roster,
-        row_bytes: i64,
-        limits: QueueLimits,
-    ) -> Self {
-        let hub = Hub::new(published.revision, limits);
-        Self {
-            published: RwLock::new(published),
-            pins: Mutex::default(),
-            lessor,
-            roster: RwLock::new(roster),
-            hub,
-            file_bytes: AtomicU64::new(0),
-            row_bytes: AtomicI64::new(row_bytes),
-        }
+impl Tables {
+    pub(crate) fn new(published: Published) -> Self {
+        Self { published: RwLock::new(published), pins: Mutex::default() }
     }
 
     /// For a look that is short: whoever holds it keeps the writer from publishing.
@@ -147,15 +129,62 @@ impl Shared {
     }
 
     /// Keeps what a reader at `revision` needs in the index until the pin is dropped. To be taken under
-    /// [`Shared::published`], with a revision that is not below the compaction.
+    /// [`Tables::published`], with a revision that is not below the compaction.
     pub(crate) fn pin(&self, revision: i64) -> Pin<'_> {
         *lock(&self.pins).entry(revision).or_default() += 1;
-        Pin { shared: self, revision }
+        Pin { tables: self, revision }
     }
 
     /// The lowest revision that a reader still needs.
     pub(crate) fn lowest_pin(&self) -> Option<i64> {
         lock(&self.pins).keys().next().copied()
+    }
+}
+
+/// The state that the writer, the readers and the watchers share.
+pub(crate) struct Shared {
+    tables: RwLock<Arc<Tables>>,
+    pub(crate) lessor: Lessor,
+    pub(crate) roster: RwLock<Roster>,
+    pub(crate) hub: Hub,
+    /// The file's length.
+    pub(crate) file_bytes: AtomicU64,
+    /// What the rows take of it.
+    pub(crate) row_bytes: AtomicI64,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        tables: Tables,
+        lessor: Lessor,
+        roster: Roster,
+        row_bytes: i64,
+        limits: QueueLimits,
+    ) -> Self {
+        let hub = Hub::new(tables.published().revision, limits);
+        Self {
+            tables: RwLock::new(Arc::new(tables)),
+            lessor,
+            roster: RwLock::new(roster),
+            hub,
+            file_bytes: AtomicU64::new(0),
+            row_bytes: AtomicI64::new(row_bytes),
+        }
+    }
+
+    /// Index and rows as they are now. A request takes them once and stays with them: a snapshot may put others in their
+    /// place at any moment.
+    pub(crate) fn tables(&self) -> Arc<Tables> {
+        Arc::clone(&self.tables.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts others in their place.
+    pub(crate) fn replace_tables(&self, tables: Tables) {
+        let mut current = self.tables.write().unwrap_or_else(PoisonError::into_inner);
+        let old = std::mem::replace(&mut *current, Arc::new(tables));
+        drop(current);
+        // Its end may free an index of millions of keys: not under the lock that every reader takes.
+        drop(old);
     }
 
     /// Adds to what the rows take.
@@ -164,15 +193,15 @@ impl Shared {
     }
 }
 
-/// A reader's hold on the index; see [`Shared::pin`].
+/// A reader's hold on the index; see [`Tables::pin`].
 pub(crate) struct Pin<'a> {
-    shared: &'a Shared,
+    tables: &'a Tables,
     revision: i64,
 }
 
 impl Drop for Pin<'_> {
     fn drop(&mut self) {
-        let mut pins = lock(&self.shared.pins);
+        let mut pins = lock(&self.tables.pins);
         if let Some(count) = pins.get_mut(&self.revision) {
             *count -= 1;
             if *count == 0 {

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, WriteTransaction};
@@ -18,7 +19,8 @@ use crate::lease::Lessor;
 use crate::reader::Reader;
 use crate::record::{self, ROW_OVERHEAD_BYTES, Record, State};
 use crate::roster::Roster;
-use crate::shared::{Published, Rows, Shared};
+use crate::shared::{Published, Rows, Shared, Tables};
+use crate::snapshot::{self, Snapshot};
 use crate::watch::QueueLimits;
 
 /// How many keys enter the index while readers wait. About a hundred microseconds.
@@ -67,8 +69,9 @@ impl Default for StoreOptions {
 
 /// The store's writer. One thread owns it; everybody else reads through [`Store::reader`].
 pub struct Store {
-    db: Database,
+    db: Arc<Database>,
     path: PathBuf,
+    cache_bytes: usize,
     shared: Arc<Shared>,
     /// What the batches so far have led to.
     state: State,
@@ -85,22 +88,21 @@ impl Store {
     ///
     /// After a crash the file is as the last checkpoint left it. The host applies the log from [`Store::applied`] on.
     pub fn open(path: &Path, options: StoreOptions) -> Result<Self, StorageError> {
+        // What a crash left of a snapshot that was being put in place.
+        remove_if_there(&restoring(path))?;
         let is_new = !path.try_exists()?;
-        let mut builder = Database::builder();
-        builder.set_cache_size(options.cache_bytes);
-        let db = builder.create(path).map_err(StorageError::redb)?;
+        let db = create(path, options.cache_bytes)?;
         let state = initialize(&db)?;
-        if is_new && let Some(directory) = path.parent() {
-            // The name must outlive a power cut as surely as the log entries that will be dropped for it.
-            let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
-            File::open(directory)?.sync_all()?;
+        if is_new {
+            sync_directory_of(path)?;
         }
         let limits = QueueLimits { events: options.watch_queue_events, bytes: options.watch_queue_bytes };
-        let shared = load(&db, state, limits)?;
+        let Loaded { tables, lessor, roster, row_bytes } = load(&db, state)?;
         let mut store = Self {
             db,
             path: path.to_owned(),
-            shared: Arc::new(shared),
+            cache_bytes: options.cache_bytes,
+            shared: Arc::new(Shared::new(tables, lessor, roster, row_bytes, limits)),
             state,
             durable: state,
             unmeasured_bytes: 0,
@@ -172,6 +174,44 @@ impl Store {
         Ok(self.state.sweep.is_some())
     }
 
+    /// The state as it is now, to be read by any thread while this one applies more. It keeps the file from reusing what
+    /// it has overwritten since, so it should not be kept for long.
+    pub fn snapshot(&self) -> Result<Snapshot, StorageError> {
+        self.usable()?;
+        Snapshot::new(&self.db, self.state)
+    }
+
+    /// Replaces the store by what [`Snapshot::write_to`] wrote, which must be a later state of the same history, and makes
+    /// it durable. After a crash the store is what it was before, or this, whole.
+    ///
+    /// Readers that have begun end with the old state. Watchers catch up from the new one, or hear that what they want has
+    /// been compacted. `from` is read to its end.
+    pub fn restore(&mut self, from: &mut dyn Read) -> Result<Applied, StorageError> {
+        self.usable()?;
+        self.failed = true;
+        let path = restoring(&self.path);
+        remove_if_there(&path)?;
+        let db = create(&path, self.cache_bytes)?;
+        initialize(&db)?;
+        let state = snapshot::read_into(&db, from)?;
+        let Loaded { tables, lessor, roster, row_bytes } = load(&db, state)?;
+        fs::rename(&path, &self.path)?;
+        sync_directory_of(&self.path)?;
+
+        let before = self.state.revision;
+        self.db = db;
+        self.state = state;
+        self.durable = state;
+        self.shared.replace_tables(tables);
+        self.shared.lessor.replace(lessor);
+        *self.shared.roster.write().unwrap_or_else(PoisonError::into_inner) = roster;
+        self.shared.row_bytes.store(row_bytes, Ordering::Relaxed);
+        self.shared.hub.replaced(before, state.revision);
+        self.measure()?;
+        self.failed = false;
+        Ok(self.applied())
+    }
+
     fn usable(&self) -> Result<(), StorageError> {
         if self.failed { Err(StorageError::Failed) } else { Ok(()) }
     }
@@ -201,12 +241,13 @@ impl Store {
     }
 
     fn publish(&self, applied: apply::Applied) -> Result<(), StorageError> {
-        let rows = Arc::new(snapshot(&self.db)?);
-        let before = self.shared.published().revision;
+        let rows = Arc::new(rows(&self.db)?);
+        let tables = self.shared.tables();
+        let before = tables.published().revision;
         // The changes enter the index first, a few at a time: nobody sees them before the revision says so.
         let mut staged = applied.staged.into_iter();
         loop {
-            let mut published = self.shared.publish();
+            let mut published = tables.publish();
             let mut merged = 0;
             for (key, staged) in staged.by_ref().take(KEYS_PER_MERGE) {
                 for head in staged.heads() {
@@ -241,7 +282,36 @@ impl Store {
     }
 }
 
-fn begin(db: &Database, durability: Durability) -> Result<WriteTransaction, StorageError> {
+/// Where a snapshot is made into a store before it takes the place of the one at `path`.
+fn restoring(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".restoring");
+    PathBuf::from(name)
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        outcome => outcome,
+    }
+}
+
+/// Makes a name durable: it must outlive a power cut as surely as the log entries that will be dropped for its file.
+fn sync_directory_of(path: &Path) -> io::Result<()> {
+    let directory = match path.parent() {
+        Some(directory) if !directory.as_os_str().is_empty() => directory,
+        Some(_) | None => Path::new("."),
+    };
+    File::open(directory)?.sync_all()
+}
+
+fn create(path: &Path, cache_bytes: usize) -> Result<Arc<Database>, StorageError> {
+    let mut builder = Database::builder();
+    builder.set_cache_size(cache_bytes);
+    Ok(Arc::new(builder.create(path).map_err(StorageError::redb)?))
+}
+
+pub(crate) fn begin(db: &Database, durability: Durability) -> Result<WriteTransaction, StorageError> {
     let mut txn = db.begin_write().map_err(StorageError::redb)?;
     match durability {
         Durability::None => txn.set_durability(Durability::None).map_err(StorageError::redb)?,
@@ -251,9 +321,9 @@ fn begin(db: &Database, durability: Durability) -> Result<WriteTransaction, Stor
     Ok(txn)
 }
 
-fn snapshot(db: &Database) -> Result<Rows, StorageError> {
+fn rows(db: &Arc<Database>) -> Result<Rows, StorageError> {
     let txn = db.begin_read().map_err(StorageError::redb)?;
-    Ok(Rows::new(txn.open_table(record::REVISIONS).map_err(StorageError::redb)?))
+    Ok(Rows::new(txn.open_table(record::REVISIONS).map_err(StorageError::redb)?, Arc::clone(db)))
 }
 
 /// Makes sure that all tables are there, and reads the state row.
@@ -279,9 +349,17 @@ fn initialize(db: &Database) -> Result<State, StorageError> {
     Ok(state)
 }
 
+/// What is in memory of a file.
+struct Loaded {
+    tables: Tables,
+    lessor: Lessor,
+    roster: Roster,
+    row_bytes: i64,
+}
+
 /// Builds all that is in memory from the file.
-fn load(db: &Database, state: State, limits: QueueLimits) -> Result<Shared, StorageError> {
-    let rows = Arc::new(snapshot(db)?);
+fn load(db: &Arc<Database>, state: State) -> Result<Loaded, StorageError> {
+    let rows = Arc::new(rows(db)?);
     let txn = db.begin_read().map_err(StorageError::redb)?;
     let lessor = Lessor::default();
     for entry in
@@ -338,5 +416,5 @@ fn load(db: &Database, state: State, limits: QueueLimits) -> Result<Shared, Stor
         sweeping: state.sweep.is_some(),
         rows,
     };
-    Ok(Shared::new(published, lessor, roster, row_bytes, limits))
+    Ok(Loaded { tables: Tables::new(published), lessor, roster, row_bytes })
 }

@@ -133,6 +133,12 @@ impl Hub {
         }
     }
 
+    /// The store was replaced by a later one. What lies between the two is not at hand, so everybody falls behind and reads
+    /// it back, or hears that it is compacted.
+    pub(crate) fn replaced(&self, before: i64, revision: i64) {
+        self.dispatch(before, revision, None);
+    }
+
     pub(super) fn open(&self, wake: Arc<dyn Fn() + Send + Sync>) -> u64 {
         let mut streams = lock(&self.streams);
         let id = streams.next_stream;

@@ -40,7 +40,7 @@ impl WatchStream {
         if spec.range.is_empty() {
             return Err(WatchRefused::EmptyRange);
         }
-        let revision = self.shared.published().revision;
+        let revision = self.shared.tables().published().revision;
         let (id, behind) = self.shared.hub.add(self.stream, spec.clone(), revision)?;
         spec.id = id;
         self.specs.insert(id, Arc::new(spec));
@@ -121,7 +121,7 @@ impl WatchStream {
         if self.local.is_empty() || *left == 0 {
             return Ok(());
         }
-        let rows = Arc::clone(&self.shared.published().rows);
+        let rows = Arc::clone(&self.shared.tables().published().rows);
         let mut last_revision = 0;
         while let Some(next) = self.local.front() {
             let revision = next.revision();
@@ -148,8 +148,9 @@ impl WatchStream {
     /// Reads back what the gaps' watchers have missed. Ends the watchers that want what was compacted.
     fn fill_gaps(&mut self, batches: &mut Batches) -> Result<(), StorageError> {
         let mut gaps = std::mem::take(&mut self.gaps);
+        let tables = self.shared.tables();
         let (rows, revision, compact_revision) = {
-            let published = self.shared.published();
+            let published = tables.published();
             (Arc::clone(&published.rows), published.revision, published.compact_revision)
         };
         gaps.retain(|gap| {
@@ -177,7 +178,7 @@ impl WatchStream {
             })?;
         }
         for missed in found.chunks_mut(EVENTS_PER_LOOK) {
-            let published = self.shared.published();
+            let published = tables.published();
             for missed in missed.iter_mut().filter(|missed| missed.with_previous) {
                 let history = published.index.history(&missed.event.kv().key);
                 let previous = history.and_then(|history| history.before(missed.place));

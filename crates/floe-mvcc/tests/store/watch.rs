@@ -36,16 +36,16 @@ impl Stream {
         batches
     }
 
-    fn watch(&mut self, range: KeyRange) -> i64 {
+    pub(crate) fn watch(&mut self, range: KeyRange) -> i64 {
         self.stream.create(WatchSpec { range, ..WatchSpec::default() }).unwrap().id
     }
 
-    fn watch_from(&mut self, range: KeyRange, start_revision: i64) -> i64 {
+    pub(crate) fn watch_from(&mut self, range: KeyRange, start_revision: i64) -> i64 {
         self.stream.create(WatchSpec { range, start_revision, ..WatchSpec::default() }).unwrap().id
     }
 
     /// The events of one watcher, in short.
-    fn events(&mut self, id: i64) -> Vec<String> {
+    pub(crate) fn events(&mut self, id: i64) -> Vec<String> {
         let batches = self.drain(100);
         batches
             .into_iter()
