@@ -163,7 +163,7 @@ fn bytes_that_are_cut_or_changed_are_refused_and_the_old_store_is_what_a_crash_l
     let mut wrong: Vec<Vec<u8>> = (0..bytes.len()).step_by(997).map(|end| bytes[..end].to_vec()).collect();
     wrong.push([&bytes[..], b"more"].concat());
     wrong.push([b"FLOEKV\0\x02", &bytes[8..]].concat());
-    let mut huge = bytes.clone();
+    let mut huge = bytes;
     huge[9..13].copy_from_slice(&u32::MAX.to_le_bytes());
     wrong.push(huge);
     for wrong in wrong {
