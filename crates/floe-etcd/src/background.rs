@@ -92,11 +92,13 @@ async fn expire_in_term(engine: &Arc<Engine>, term: Term) {
         if engine.handle.read().await.is_err() || !leads(engine, term) {
             return;
         }
-        revoke(engine, expired).await;
+        revoke(engine, term, expired).await;
     }
 }
 
-async fn revoke(engine: &Arc<Engine>, leases: Vec<i64>) {
+/// Revokes leases, by entries of this term alone: that they are over was found out by the lessor of this term. An entry
+/// that is passed on, or appended after another member led, could end a lease that was renewed there.
+async fn revoke(engine: &Arc<Engine>, term: Term, leases: Vec<i64>) {
     let mut under_way = JoinSet::new();
     for id in leases {
         if under_way.len() >= REVOKES_IN_FLIGHT {
@@ -104,12 +106,10 @@ async fn revoke(engine: &Arc<Engine>, leases: Vec<i64>) {
         }
         let engine = Arc::clone(engine);
         under_way.spawn(async move {
-            match engine.propose(&Command::LeaseRevoke { id }).await {
-                Ok(_) => tracing::debug!(lease = format_args!("{id:x}"), "a lease is over"),
-                // It was revoked meanwhile, or is named again by the lessor.
-                Err(status) => {
-                    tracing::debug!(lease = format_args!("{id:x}"), "not revoked: {}", status.message());
-                }
+            match engine.propose_in_term(term, &Command::LeaseRevoke { id }).await {
+                Ok(()) => tracing::debug!(lease = format_args!("{id:x}"), "a lease is over"),
+                // If this member still leads, the lessor names it again.
+                Err(error) => tracing::debug!(lease = format_args!("{id:x}"), %error, "not revoked"),
             }
         });
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use floe::{Handle, Index, ProposeError, ReadError, UnknownCause};
+use floe::{Handle, Index, ProposeError, ReadError, Term, UnknownCause};
 use floe_mvcc::{ApplyError, Command, Outcome, Reader, Reply};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout, timeout_at};
@@ -77,6 +77,12 @@ impl Engine {
             Ok(outcome) => Ok(Done { revision: reply.revision, outcome }),
             Err(error) => Err(refusal(error).into()),
         }
+    }
+
+    /// Replicates a command that was decided on while this member led in `term`, unless it does not lead in that term any
+    /// more. Tried once: whoever decided looks again.
+    pub(crate) async fn propose_in_term(&self, term: Term, command: &Command) -> Result<(), ProposeError> {
+        self.handle.propose_in_term(term, command.encode()).await.map(|_| ())
     }
 
     /// Refuses what would make a bad state worse: writes while many committed ones still wait to be applied, and

@@ -218,6 +218,22 @@ impl Node {
         outcome
     }
 
+    /// Appends a command if this node leads in exactly this term; refuses it as [`ProposeError::NotLeader`] otherwise.
+    ///
+    /// For a host that looks at the state first and decides by it: what it saw is not out of date as long as the term is
+    /// the one that it looked in. A leader that was deposed, and leads again, must not append what it decided before
+    /// (scylla #31559, etcd #15247).
+    pub fn propose_in_term(&mut self, now: Time, term: Term, payload: Bytes) -> Result<LogId, ProposeError> {
+        self.advance(now);
+        let outcome = if term == self.hard_state.term {
+            self.append_command(payload)
+        } else {
+            Err(ProposeError::NotLeader { hint: self.leader() })
+        };
+        self.check();
+        outcome
+    }
+
     /// Starts a change of the membership. It is in force at once, and done when [`Status::pending_change`] is empty
     /// again: a change of several voters goes by way of a joint membership, which the leader leaves by itself.
     pub fn change_membership(

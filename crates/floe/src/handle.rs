@@ -76,17 +76,29 @@ impl<R: Send + 'static> Handle<R> {
     /// Nothing is retried here. An error for which [`ProposeError::nothing_happened`] holds may be answered by
     /// trying again, best after a leader is known (see [`Handle::leadership`]).
     pub async fn propose(&self, payload: Bytes) -> Result<Applied<R>, ProposeError> {
+        self.propose_if(payload, None).await
+    }
+
+    /// Replicates a command if this member leads in exactly this term; otherwise it is refused as
+    /// [`ProposeError::NotLeader`], and in no log. It is never passed on.
+    ///
+    /// For those who look at the state machine first and decide by it, while this member leads: a leader that was
+    /// deposed meanwhile, even one that leads again, does not carry out what was decided before.
+    pub async fn propose_in_term(&self, term: Term, payload: Bytes) -> Result<Applied<R>, ProposeError> {
+        self.propose_if(payload, Some(term)).await
+    }
+
+    async fn propose_if(&self, payload: Bytes, in_term: Option<Term>) -> Result<Applied<R>, ProposeError> {
         let (bytes, limit) = (payload.len() as u64, self.shared.command_bytes_max);
         if bytes > limit {
             return Err(ProposeError::TooLarge { bytes, limit });
         }
         self.shared.live.proposals.fetch_add(1, Ordering::Relaxed);
         let (waiter, answer) = completion();
-        self.shared.inbox.request(Input::Propose { payload, waiter }, bytes as usize).map_err(|refused| {
-            match refused {
-                Refused::Full => ProposeError::Busy,
-                Refused::Closed => ProposeError::Shutdown,
-            }
+        let input = Input::Propose { payload, in_term, waiter };
+        self.shared.inbox.request(input, bytes as usize).map_err(|refused| match refused {
+            Refused::Full => ProposeError::Busy,
+            Refused::Closed => ProposeError::Shutdown,
         })?;
         answer.await.unwrap_or(Err(ProposeError::Unknown(UnknownCause::Shutdown)))
     }

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use bytes::Bytes;
-use floe_raft::{FetchId, Fetched, Index, LogId, NodeId, WriteId};
+use floe_raft::{FetchId, Fetched, Index, LogId, NodeId, Term, WriteId};
 use mio::Waker;
 
 use crate::completion::{Completer, lock};
@@ -13,8 +13,8 @@ use crate::transport::Connected;
 
 /// What can happen to a node, besides messages on its sockets and the passing of time.
 pub(crate) enum Input<R> {
-    /// A command to replicate.
-    Propose { payload: Bytes, waiter: Completer<Result<Applied<R>, ProposeError>> },
+    /// A command to replicate; with a term, only by this member, and only if it leads in that term.
+    Propose { payload: Bytes, in_term: Option<Term>, waiter: Completer<Result<Applied<R>, ProposeError>> },
     /// A linearizable read.
     Read { waiter: Completer<Result<Index, ReadError>> },
     /// Hand leadership over.

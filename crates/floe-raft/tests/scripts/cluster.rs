@@ -7,7 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use floe_raft::{
     Config, Entry, Fetched, Index, LogId, Membership, MembershipChange, MembershipError, Node, NodeId,
-    ProposalId, ProposeError, ReadError, ReadId, ReadMode, SnapshotOutcome, Status, Time, TransferError,
+    ProposalId, ProposeError, ReadError, ReadId, ReadMode, SnapshotOutcome, Status, Term, Time,
+    TransferError,
 };
 
 use crate::checker::Checker;
@@ -198,10 +199,23 @@ impl Cluster {
     }
 
     /// Appends a command at a leader. The effects wait for [`Cluster::settle`].
-    pub(crate) fn propose(&mut self, id: NodeId, text: &str) -> Result<Result<LogId, ProposeError>, Failure> {
+    pub(crate) fn propose(
+        &mut self,
+        id: NodeId,
+        text: &str,
+        in_term: Option<Term>,
+    ) -> Result<Result<LogId, ProposeError>, Failure> {
         let payload = self.unique(text);
         let now = self.now;
-        let outcome = self.node(id)?.propose(now, payload.clone());
+        let outcome = match in_term {
+            Some(term) => self.node(id)?.propose_in_term(now, term, payload.clone()),
+            None => self.node(id)?.propose(now, payload.clone()),
+        };
+        if let (Ok(at), Some(term)) = (outcome, in_term)
+            && at.term != term
+        {
+            return Err(Failure::law(format!("n{id} appends at {at} what was decided in term {term}")));
+        }
         if let Err(error) = outcome {
             self.checker.proposed(id, &payload, Err(error))?;
         }

@@ -8,7 +8,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
-use floe_raft::{Config, Index, Lease, MembershipChange, MembershipOperation, NodeId, ReadMode, Status};
+use floe_raft::{
+    Config, Index, Lease, MembershipChange, MembershipOperation, NodeId, ReadMode, Status, Term,
+};
 
 use crate::checker::Checker;
 use crate::cluster::{Cluster, Options};
@@ -144,12 +146,15 @@ impl World {
         // A refusal is an answer, too; the checker holds the node to it.
         let burst = if self.random.one_in(3) { 1 + self.random.length(6) } else { 1 };
         let reads = self.random.one_in(3);
+        // Decided on in this term, or in one before.
+        let term = self.cluster.status(id).map_or(Term(0), |status| status.hard_state.term);
+        let in_term = self.random.one_in(4).then(|| Term(term.0 - term.0.min(self.random.below(2))));
         let mode = if self.random.one_in(2) { ReadMode::Index } else { ReadMode::Lease };
         for _ in 0..burst {
             let text = format!("k{key}={}", self.random.below(100));
             let _is_taken = match reads {
                 true => self.cluster.read(id, mode)?.is_ok(),
-                false if leads => self.cluster.propose(id, &text)?.is_ok(),
+                false if leads => self.cluster.propose(id, &text, in_term)?.is_ok(),
                 false => self.cluster.forward(id, &text)?.is_ok(),
             };
         }
@@ -332,7 +337,7 @@ impl World {
         }
         let Status { id: leader, membership, .. } = self.healthy_leader()?;
         let members = membership.members();
-        let at = self.cluster.propose(leader, "end=1")?;
+        let at = self.cluster.propose(leader, "end=1", None)?;
         self.cluster.settle(leader)?;
         let at = at.map_err(|error| Failure::law(format!("the leader refuses a proposal: {error}")))?;
         for id in members.clone() {

@@ -156,6 +156,7 @@ scripts! {
         a_repeated_message_is_taken_once
         unknown_on_leader_change
         unknown_when_the_leader_dies
+        decided_in_another_term
     }
     transfer {
         to_a_peer_that_is_caught_up

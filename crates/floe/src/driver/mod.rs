@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use floe_raft::{Fetched, Index, Message, Node, NodeId, SnapshotOutcome, Time};
+use floe_raft::{Fetched, Index, Message, Node, NodeId, SnapshotOutcome, Term, Time};
 use mio::{Events, Poll};
 
 use crate::apply_thread::ApplyWork;
@@ -219,7 +219,9 @@ impl<R: Send + 'static> Driver<R> {
         let mut reads = Vec::new();
         for input in inputs.drain(..) {
             match input {
-                Input::Propose { payload, waiter } => self.propose(now, payload, Proposer(waiter)),
+                Input::Propose { payload, in_term, waiter } => {
+                    self.propose(now, payload, in_term, Proposer(waiter));
+                }
                 Input::Read { waiter } => reads.push(ReadWaiter(waiter)),
                 Input::Transfer { to, waiter } => self.transfer(now, to, waiter),
                 Input::Ask { question, waiter } => self.ask(now, question, waiter),
@@ -285,7 +287,7 @@ impl<R: Send + 'static> Driver<R> {
         }
     }
 
-    fn propose(&mut self, now: Time, payload: Bytes, proposer: Proposer<R>) {
+    fn propose(&mut self, now: Time, payload: Bytes, in_term: Option<Term>, proposer: Proposer<R>) {
         if !self.phase.admits() {
             return proposer.refuse(ProposeError::Shutdown, &mut self.wakes);
         }
@@ -294,8 +296,12 @@ impl<R: Send + 'static> Driver<R> {
         }
         let bytes = payload.len() as u64;
         let node = &mut self.parts.node;
-        let refused = if node.is_leader() {
-            match node.propose(now, payload) {
+        let refused = if node.is_leader() || in_term.is_some() {
+            let outcome = match in_term {
+                Some(term) => node.propose_in_term(now, term, payload),
+                None => node.propose(now, payload),
+            };
+            match outcome {
                 Ok(id) => return self.proposals.place(id, proposer),
                 Err(error) => error,
             }

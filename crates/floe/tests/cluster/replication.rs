@@ -148,6 +148,30 @@ async fn leadership_moves_when_asked_to() {
 }
 
 #[tokio::test]
+async fn what_was_decided_in_a_term_is_not_done_in_another() {
+    let mut cluster = Cluster::start(3);
+    let old = cluster.leader().await;
+    let (from, to) = (&cluster.members[old], &cluster.members[(old + 1) % 3]);
+    let payload = || Bytes::from_static(b"decided");
+    let term = from.handle().term();
+    from.handle().propose_in_term(term, payload()).await.expect("applied");
+    // A follower passes nothing on.
+    let refused = to.handle().propose_in_term(term, payload()).await;
+    assert_eq!(refused, Err(ProposeError::NotLeader { hint: Some(from.id) }));
+    // It leads again, and what it decided before is void.
+    for (leader, next) in [(from, to), (to, from)] {
+        propose(leader.handle(), payload()).await.expect("applied");
+        leader.handle().transfer_leadership(next.id).await.expect("handed over");
+        let mut seen = next.handle().leadership();
+        seen.wait_for(|now| now.role == RoleKind::Leader).await.expect("it runs");
+    }
+    let refused = from.handle().propose_in_term(term, payload()).await;
+    assert_eq!(refused, Err(ProposeError::NotLeader { hint: Some(from.id) }));
+    cluster.agreed(3).await;
+    cluster.shutdown().await;
+}
+
+#[tokio::test]
 async fn the_leader_answers_questions_of_every_member() {
     let mut cluster = Cluster::start(3);
     let leader = cluster.leader().await;
