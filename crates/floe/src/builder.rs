@@ -17,8 +17,9 @@ use crate::clock::Clock;
 use crate::completion::completion;
 use crate::config::NodeConfig;
 use crate::disk::FileDisk;
-use crate::driver::{Answerer, Answers, Driver, Limits, Parts, Publisher, Workers};
+use crate::driver::{Answerer, Answers, Driver, Limits, Parts, Peers, Publisher, Workers};
 use crate::error::StartError;
+use crate::exile::Alone;
 use crate::frame;
 use crate::handle::{Handle, Shared};
 use crate::identity::Identity;
@@ -96,12 +97,12 @@ impl Builder {
     pub fn start_blocking<M: StateMachine>(self, state_machine: M) -> Result<Handle<M::Reply>, StartError> {
         let Self { config, mut listeners, answerer } = self;
         validate(&config)?;
-        let (wal, recovered, membership) = open(&config)?;
+        let (wal, recovered, identity) = open(&config)?;
         for &address in &config.listen {
             let listener = TcpListener::bind(address);
             listeners.push(listener.map_err(|error| StartError::Listen { address, error })?);
         }
-        let restored = restore(recovered, membership, state_machine.applied())?;
+        let restored = restore(recovered, identity.membership(), state_machine.applied())?;
         let clock = Clock::new();
         let node = Node::new(clock.now(), rand::random(), core_config(&config), restored)?;
         let failed = |error| StartError::Io {
@@ -109,7 +110,8 @@ impl Builder {
             path: config.data_dir.clone(),
             error,
         };
-        assemble(&config, listeners, answerer, state_machine, wal, node, clock).map_err(failed)
+        let past = Past { identity, given: state_machine.applied() };
+        assemble(&config, listeners, answerer, state_machine, wal, node, clock, past).map_err(failed)
     }
 }
 
@@ -139,7 +141,7 @@ fn core_config(config: &NodeConfig) -> Config {
 }
 
 /// Opens identity and log.
-fn open(config: &NodeConfig) -> Result<(Wal<FileDisk>, RecoveredGroup, Membership), StartError> {
+fn open(config: &NodeConfig) -> Result<(Wal<FileDisk>, RecoveredGroup, Identity), StartError> {
     let failed = |doing, path: &Path| {
         let path = path.to_owned();
         move |error| StartError::Io { doing, path, error }
@@ -162,7 +164,7 @@ fn open(config: &NodeConfig) -> Result<(Wal<FileDisk>, RecoveredGroup, Membershi
         begin_log(&mut wal)?;
     }
     identity.note_log(&config.data_dir)?;
-    Ok((wal, groups.remove(&GROUP).unwrap_or_default(), identity.membership()))
+    Ok((wal, groups.remove(&GROUP).unwrap_or_default(), identity))
 }
 
 /// Makes the first file of the log durable, with a hard state that says nothing, so that a log that is absent later on
@@ -206,6 +208,14 @@ fn term_at(group: &RecoveredGroup, id: LogId) -> Option<floe_raft::Term> {
     group.terms.iter().rev().find(|run| run.index <= id.index).map(|run| run.term)
 }
 
+/// What a member remembers at its start, besides its log.
+struct Past {
+    identity: Identity,
+    /// What the state machine contains.
+    given: LogId,
+}
+
+#[allow(clippy::too_many_arguments, reason = "everything that a node is made of meets here, once")]
 fn assemble<M: StateMachine>(
     config: &NodeConfig,
     listeners: Vec<TcpListener>,
@@ -214,17 +224,18 @@ fn assemble<M: StateMachine>(
     wal: Wal<FileDisk>,
     node: Node,
     clock: Clock,
+    past: Past,
 ) -> io::Result<Handle<M::Reply>> {
     let poll = Poll::new()?;
     let waker = Waker::new(poll.registry(), WAKER)?;
     let inbox = Arc::new(Inbox::new(waker, config.queued_max, config.queued_bytes_max));
     let membership = node.membership().clone();
-    let live = Arc::new(Live::new(config.id, config.cluster, membership.clone()));
+    let live = Arc::new(Live::new(config.id, config.cluster, membership));
     let leadership = Leadership { role: floe_raft::RoleKind::Follower, term: node.term(), leader: None };
     live.set_leadership(leadership);
     live.applied.store(node.applied().0, std::sync::atomic::Ordering::Release);
     let (leadership, leadership_seen) = watch::channel(leadership);
-    let (membership, membership_seen) = watch::channel(Arc::new(membership));
+    let (wanted, contacts) = watch::channel(Arc::default());
     let (stopped, stopped_seen) = watch::channel(None);
 
     let mut threads = Threads::default();
@@ -234,18 +245,15 @@ fn assemble<M: StateMachine>(
     let applier = Applier::new(machine, Arc::clone(&apply), Arc::clone(&inbox), Arc::clone(&live), policy);
     threads.spawn("apply", &inbox, move || applier.run())?;
 
-    let net = Net::new((config.cluster, config.id), Arc::clone(&inbox), membership_seen);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
-    let answers = Answers::new(answerer, runtime.handle().clone(), Arc::clone(&inbox));
-    for listener in &listeners {
-        listener.set_nonblocking(true)?;
-    }
-    let (stop_net, stop) = oneshot::channel();
-    threads.spawn("net", &inbox, move || {
-        runtime.block_on(net.run(listeners, stop));
-        // Without waiting for a name server that does not answer.
-        runtime.shutdown_background();
-    })?;
+    let net = Net::new(config.cluster, Arc::clone(&inbox), Arc::clone(&live), contacts);
+    let Past { identity, given } = past;
+    let alone = Alone {
+        leadership: leadership_seen.clone(),
+        election_timeout: config.election_timeout,
+        joined: identity.joined.unwrap_or(LogId::ZERO),
+    };
+    let (runtime, stop_net) = start_net(&mut threads, net, listeners, alone)?;
+    let answers = Answers::new(answerer, runtime, Arc::clone(&inbox));
 
     let limits = Limits {
         election_timeout: config.election_timeout,
@@ -261,8 +269,10 @@ fn assemble<M: StateMachine>(
         log,
         apply,
         answers,
-        publisher: Publisher::new(Arc::clone(&live), leadership, membership, config.heartbeat_interval),
-        workers: Workers { threads, stop_net: Some(stop_net), stopped },
+        publisher: Publisher::new(Arc::clone(&live), leadership, config.heartbeat_interval),
+        peers: Peers::new(config.id, identity.members.clone(), identity.joined, wanted),
+        given,
+        workers: Workers { threads, stop_net: Some(stop_net), stopped, seal: seal(identity, config) },
         limits,
     });
     let span = tracing::Span::current();
@@ -275,4 +285,36 @@ fn assemble<M: StateMachine>(
         command_bytes_max: config.command_bytes_max,
         question_bytes_max: config.command_bytes_max,
     }))
+}
+
+/// Starts the thread of the connections. Returns its runtime, and what ends it.
+fn start_net<R: Send + 'static>(
+    threads: &mut Threads,
+    net: Arc<Net<R>>,
+    listeners: Vec<TcpListener>,
+    alone: Alone,
+) -> io::Result<(tokio::runtime::Handle, oneshot::Sender<()>)> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+    let handle = runtime.handle().clone();
+    for listener in &listeners {
+        listener.set_nonblocking(true)?;
+    }
+    let (stop_net, stop) = oneshot::channel();
+    let inbox = Arc::clone(&net.inbox);
+    threads.spawn("net", &inbox, move || {
+        runtime.block_on(net.run(listeners, alone, stop));
+        // Without waiting for a name server that does not answer.
+        runtime.shutdown_background();
+    })?;
+    Ok((handle, stop_net))
+}
+
+/// What writes on the data directory that its member was removed.
+fn seal(mut identity: Identity, config: &NodeConfig) -> Box<dyn FnOnce() + Send> {
+    let dir = config.data_dir.clone();
+    Box::new(move || {
+        if let Err(error) = identity.note_removed(&dir) {
+            tracing::error!(%error, "cannot note in the data directory that its member was removed");
+        }
+    })
 }

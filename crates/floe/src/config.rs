@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use floe_raft::NodeId;
+use floe_raft::{LogId, NodeId};
 
 /// The configuration of one node.
 #[derive(Clone, Debug)]
@@ -19,9 +19,14 @@ pub struct NodeConfig {
     /// Where the other members reach this one; may be empty for a single member or when listeners are given to the
     /// builder.
     pub listen: Vec<SocketAddr>,
-    /// Every member of a new cluster, this one too, with the `host:port` where it is reached. Ignored once the data
-    /// directory holds an identity: from then on the log says who belongs to the cluster.
+    /// Every member of a new cluster, this one too, with the `host:port` where it is reached; several of one member
+    /// stand after each other, separated by commas. Ignored once the data directory holds an identity: from then on
+    /// the log says who belongs to the cluster.
     pub members: BTreeMap<NodeId, String>,
+    /// Set when the cluster runs already and this member was added to it: the last entry that was committed when
+    /// somebody said so ([`crate::ClusterView::commit`]). `members` are those to talk to until the log tells. Ignored once
+    /// the data directory holds an identity.
+    pub joined: Option<LogId>,
     /// How often a leader shows that it is there.
     pub heartbeat_interval: Duration,
     /// A follower that hears no leader for a random time in `[1, 2)` times this starts an election.
@@ -51,6 +56,7 @@ impl NodeConfig {
             data_dir: data_dir.into(),
             listen: Vec::new(),
             members: BTreeMap::new(),
+            joined: None,
             heartbeat_interval: Duration::from_millis(30),
             election_timeout: Duration::from_millis(300),
             command_bytes_max: 16 << 20,

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use floe_raft::{LogId, NodeId};
+use floe_raft::{Index, LogId, NodeId};
 
 /// Why a proposal has no reply.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -99,6 +99,99 @@ pub enum TransferError {
     Shutdown,
 }
 
+/// Why the membership was not changed, or is not known to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChangeError {
+    /// This node does not lead. Nothing happened; ask the leader.
+    #[error("not the leader; nothing happened")]
+    NotLeader {
+        /// Who leads, if known.
+        hint: Option<NodeId>,
+    },
+    /// An earlier change, or the first entry of this leader's term, is not committed yet. Nothing happened; try again.
+    #[error("an earlier change is not committed yet; nothing happened")]
+    Pending,
+    /// Leadership is being handed over, or too much waits. Nothing happened; try again.
+    #[error("the node is busy; nothing happened")]
+    Busy,
+    /// The learner to be promoted is too far behind. Nothing happened; try again later.
+    #[error("member {node} holds entries up to {matched}, and needs those up to {needed}; nothing happened")]
+    NotCaughtUp {
+        /// The learner.
+        node: NodeId,
+        /// The last entry that it is known to hold.
+        matched: Index,
+        /// The entry that it must hold.
+        needed: Index,
+    },
+    /// The learner to be promoted did not answer within the last election timeout. Nothing happened.
+    #[error("member {node} does not answer; nothing happened")]
+    Silent {
+        /// The learner.
+        node: NodeId,
+    },
+    /// Too few of the voters to be answer: the change could not be committed now. Nothing happened.
+    #[error("only {active} voters answer of the {needed} that the change needs; nothing happened")]
+    Unhealthy {
+        /// The voters that answer.
+        active: usize,
+        /// The majority.
+        needed: usize,
+    },
+    /// The change makes no sense for the present membership. Nothing happened, and never will.
+    #[error("the change is not valid: {0}; nothing happened")]
+    Invalid(&'static str),
+    /// The leader lost its leadership before the change was committed, and another entry stands in its place.
+    /// Nothing happened; ask the next leader.
+    #[error("the change was overwritten by a new leader; nothing happened")]
+    Lost,
+    /// This node is stopping or stopped. Nothing happened; ask another member.
+    #[error("the node is stopping; nothing happened")]
+    Shutdown,
+    /// The change may or may not have happened, or may happen later: the membership in force tells.
+    #[error("the outcome is unknown: {0}")]
+    Unknown(UnknownCause),
+}
+
+impl ChangeError {
+    /// Whether the change certainly did not and will not happen.
+    pub fn nothing_happened(&self) -> bool {
+        !matches!(self, Self::Unknown(_))
+    }
+}
+
+impl From<floe_raft::MembershipError> for ChangeError {
+    fn from(error: floe_raft::MembershipError) -> Self {
+        use floe_raft::MembershipError as Core;
+        match error {
+            Core::NotLeader { hint } => Self::NotLeader { hint },
+            Core::Pending { .. } => Self::Pending,
+            Core::Busy => Self::Busy,
+            Core::NotCaughtUp { node, matched, needed } => Self::NotCaughtUp { node, matched, needed },
+            Core::Silent { node } => Self::Silent { node },
+            Core::Unhealthy { active, needed } => Self::Unhealthy { active, needed },
+            Core::Invalid(reason) => Self::Invalid(reason),
+        }
+    }
+}
+
+/// Why nobody said who is in the cluster.
+#[derive(Debug, thiserror::Error)]
+pub enum DiscoverError {
+    /// The address does not answer.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    /// It took too long.
+    #[error("no answer")]
+    TimedOut,
+    /// Something answers that is no member of any cluster.
+    #[error("what answers is no floe member")]
+    NotAPeer,
+    /// The member refused, and says why.
+    #[error("it refuses: {0}")]
+    Refused(String),
+}
+
 /// Why a question to the leader has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AskError {
@@ -161,6 +254,11 @@ pub enum Failure {
         /// What the system said.
         error: Arc<std::io::Error>,
     },
+    /// The member was removed from the cluster. Its data directory is of no use any more.
+    #[error(
+        "this member was removed from the cluster; to come back it must be added as a new member, with an empty data directory"
+    )]
+    Removed,
     /// A snapshot arrived, which this version of the protocol does not carry.
     #[error("a snapshot arrived that nothing here can install")]
     Snapshot,
@@ -225,6 +323,20 @@ pub enum StartError {
         path: PathBuf,
         /// The member.
         member: u64,
+    },
+    /// The member was removed from the cluster. It would only disturb those who stayed, or be alone for ever.
+    #[error(
+        "member {member:x} was removed from cluster {cluster:x}: delete data directory {}, and add a new member if this \
+         machine is to take part again",
+        path.display()
+    )]
+    Removed {
+        /// The directory.
+        path: PathBuf,
+        /// The member.
+        member: u64,
+        /// The cluster.
+        cluster: u64,
     },
     /// The log cannot be opened.
     #[error("the log cannot be opened: {0}")]

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use floe_raft::{Index, LogId, NodeId, Term};
+use floe_raft::{Index, LogId, Membership, MembershipChange, NodeId, Term};
 use tokio::sync::watch;
 
 use crate::completion::{Completion, completion};
-use crate::error::{AskError, Failure, ProposeError, ReadError, TransferError, UnknownCause};
+use crate::error::{AskError, ChangeError, Failure, ProposeError, ReadError, TransferError, UnknownCause};
 use crate::inbox::{Inbox, Input, Refused};
 use crate::status::{Leadership, Live, NodeStatus};
 
@@ -117,6 +117,22 @@ impl<R: Send + 'static> Handle<R> {
         let (waiter, answer) = completion();
         let input = Input::Transfer { to, waiter };
         self.request(input, 0, answer, TransferError::Busy, TransferError::Shutdown).await
+    }
+
+    /// Changes who belongs to the cluster, if this member leads; resolves with the membership in force when the change is
+    /// committed and applied here. Nothing is retried: [`ChangeError::nothing_happened`] says whether it may be.
+    ///
+    /// A new member is started with [`crate::NodeConfig::joined`] after it was added. A removed one stops by itself,
+    /// with [`Failure::Removed`].
+    pub async fn change_membership(&self, change: MembershipChange) -> Result<Membership, ChangeError> {
+        let (waiter, answer) = completion();
+        let input = Input::Change { change, waiter };
+        // Once the driver has it, an answer that never comes says nothing about the outcome.
+        match self.shared.inbox.request(input, 0) {
+            Ok(()) => answer.await.unwrap_or(Err(ChangeError::Unknown(UnknownCause::Shutdown))),
+            Err(Refused::Full) => Err(ChangeError::Busy),
+            Err(Refused::Closed) => Err(ChangeError::Shutdown),
+        }
     }
 
     /// Asks the leader a question of the application's own, over the connections between the members; on the leader

@@ -1,6 +1,7 @@
 //! The first bytes on a connection between two members. Specified in `docs/design/peer-protocol.md`, "Handshake".
 
-use floe_raft::NodeId;
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use floe_raft::{Index, LogId, Membership, NodeId, Term};
 
 /// The first bytes of both directions, in every version for ever.
 const MAGIC: [u8; 8] = *b"FLOEPEER";
@@ -14,10 +15,23 @@ pub(crate) struct Hello {
     pub(crate) version: u16,
     pub(crate) cluster: u64,
     pub(crate) from: NodeId,
-    /// Whom the dialler believes to have reached.
+    /// Whom the dialler believes to have reached. Zero: whoever it is; the dialler does not want to talk, but to know
+    /// who is in the cluster, and the answer is a [`Roster`].
     pub(crate) to: NodeId,
     /// Drawn at random at each start of the process, so that a restart is noticed.
     pub(crate) incarnation: u64,
+    /// The length of the address that follows, in bytes: where the dialler can be dialled. A member that was away for
+    /// long, or has just joined, knows no address of the member that talks to it, and could not answer.
+    pub(crate) address_bytes: u16,
+}
+
+/// Who is in the cluster: the answer to the question of a hello without a target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Roster {
+    /// The last entry that the asked member knows to be committed.
+    pub(crate) commit: LogId,
+    /// The membership that is in force there, which is committed.
+    pub(crate) membership: Membership,
 }
 
 /// What the other side answers before it reads frames, or closes.
@@ -69,7 +83,7 @@ impl Hello {
         let mut bytes = [0; Self::BYTES];
         bytes[..8].copy_from_slice(&MAGIC);
         bytes[8..10].copy_from_slice(&self.version.to_le_bytes());
-        // Bytes 10 and 11 are reserved and zero.
+        bytes[10..12].copy_from_slice(&self.address_bytes.to_le_bytes());
         bytes[12..20].copy_from_slice(&self.cluster.to_le_bytes());
         bytes[20..28].copy_from_slice(&self.from.0.to_le_bytes());
         bytes[28..36].copy_from_slice(&self.to.0.to_le_bytes());
@@ -86,13 +100,23 @@ impl Hello {
             from: NodeId(number(bytes, 20)),
             to: NodeId(number(bytes, 28)),
             incarnation: number(bytes, 36),
+            address_bytes: u16::from_le_bytes([bytes[10], bytes[11]]),
         })
+    }
+
+    /// Whether it only wants to know who is in the cluster.
+    pub(crate) fn is_question(&self) -> bool {
+        self.to == NodeId(0)
     }
 
     /// Whether this member may talk with the one that says this.
     pub(crate) fn judge(&self, cluster: u64, member: NodeId) -> Verdict {
         if self.version != VERSION {
             Verdict::Refused(Refusal::Version)
+        } else if self.is_question() {
+            // Who joins does not know the cluster's number yet.
+            let known = self.cluster == 0 || self.cluster == cluster;
+            if known { Verdict::Accepted } else { Verdict::Refused(Refusal::Cluster) }
         } else if self.cluster != cluster {
             Verdict::Refused(Refusal::Cluster)
         } else if self.to != member {
@@ -132,6 +156,41 @@ impl Welcome {
             incarnation: number(bytes, 28),
             text_bytes: u16::from_le_bytes([bytes[36], bytes[37]]),
         })
+    }
+}
+
+impl Roster {
+    /// The most bytes of a body that is read: a membership of thousands fits.
+    pub(crate) const BYTES_MAX: usize = 1 << 20;
+    /// Length and checksum of the body.
+    pub(crate) const PREFIX: usize = 8;
+
+    pub(crate) fn encode(&self) -> Bytes {
+        let mut body = BytesMut::new();
+        body.put_u64_le(self.commit.term.0);
+        body.put_u64_le(self.commit.index.0);
+        floe_raft::codec::encode_membership(&self.membership, &mut body);
+        let mut bytes = BytesMut::with_capacity(Self::PREFIX + body.len());
+        bytes.put_u32_le(u32::try_from(body.len()).unwrap_or(u32::MAX));
+        bytes.put_u32_le(crc32c::crc32c(&body));
+        bytes.extend_from_slice(&body);
+        bytes.freeze()
+    }
+
+    /// How long the body is, and its checksum.
+    pub(crate) fn measure(prefix: &[u8; Self::PREFIX]) -> Result<(usize, u32), NotAPeer> {
+        let length = u32::from_le_bytes([prefix[0], prefix[1], prefix[2], prefix[3]]) as usize;
+        let crc = u32::from_le_bytes([prefix[4], prefix[5], prefix[6], prefix[7]]);
+        if length <= Self::BYTES_MAX { Ok((length, crc)) } else { Err(NotAPeer) }
+    }
+
+    pub(crate) fn decode(mut body: Bytes, crc: u32) -> Result<Self, NotAPeer> {
+        if crc32c::crc32c(&body) != crc || body.len() < 16 {
+            return Err(NotAPeer);
+        }
+        let commit = LogId::new(Term(body.get_u64_le()), Index(body.get_u64_le()));
+        let membership = floe_raft::codec::decode_membership(body).map_err(|_| NotAPeer)?;
+        Ok(Self { commit, membership })
     }
 }
 
@@ -182,8 +241,14 @@ fn check(bytes: &[u8]) -> Result<(), NotAPeer> {
 mod tests {
     use super::*;
 
-    const HELLO: Hello =
-        Hello { version: VERSION, cluster: 5, from: NodeId(1), to: NodeId(2), incarnation: u64::MAX - 1 };
+    const HELLO: Hello = Hello {
+        version: VERSION,
+        cluster: 5,
+        from: NodeId(1),
+        to: NodeId(2),
+        incarnation: u64::MAX - 1,
+        address_bytes: 14,
+    };
 
     #[test]
     fn hello_and_welcome_survive_the_wire_and_every_flipped_bit_is_noticed() {
@@ -211,5 +276,28 @@ mod tests {
         assert_eq!(judge(Hello { cluster: 6, ..HELLO }), Verdict::Refused(Refusal::Cluster));
         assert_eq!(judge(Hello { to: NodeId(3), ..HELLO }), Verdict::Refused(Refusal::Target));
         assert_eq!(judge(Hello { from: NodeId(2), ..HELLO }), Verdict::Refused(Refusal::Myself));
+        // A question is for anybody of the cluster, from anybody, members included.
+        let question = Hello { to: NodeId(0), ..HELLO };
+        assert_eq!(judge(Hello { from: NodeId(2), ..question }), Verdict::Accepted);
+        assert_eq!(judge(Hello { cluster: 0, from: NodeId(0), ..question }), Verdict::Accepted);
+        assert_eq!(judge(Hello { cluster: 6, ..question }), Verdict::Refused(Refusal::Cluster));
+    }
+
+    #[test]
+    fn a_roster_survives_the_wire_and_nothing_else_does() {
+        let mut membership = Membership::of_voters([NodeId(1), NodeId(7)]);
+        membership.addresses.insert(NodeId(7), Bytes::from_static(b"h7:1,h7:2"));
+        let roster = Roster { commit: LogId::new(Term(3), Index(90)), membership };
+        let bytes = roster.encode();
+        let prefix: [u8; Roster::PREFIX] = bytes[..Roster::PREFIX].try_into().expect("eight bytes");
+        let (length, crc) = Roster::measure(&prefix).expect("a length");
+        let body = bytes.slice(Roster::PREFIX..);
+        assert_eq!(length, body.len());
+        assert_eq!(Roster::decode(body.clone(), crc), Ok(roster));
+        for cut in 0..body.len() {
+            assert_eq!(Roster::decode(body.slice(..cut), crc), Err(NotAPeer));
+            assert_eq!(Roster::decode(body.slice(..cut), crc32c::crc32c(&body[..cut])), Err(NotAPeer));
+        }
+        assert_eq!(Roster::measure(&[0xff; Roster::PREFIX]), Err(NotAPeer));
     }
 }

@@ -1,7 +1,8 @@
 //! Whose data directory this is, and whether it may be without a log: a small file beside the log.
 //!
-//! It holds the cluster, the member, and the membership that the cluster began with, which is in force at the
-//! beginning of the log. A directory of another member must never be opened under a wrong id: its votes would be
+//! It holds the cluster, the member, and for a member that was there at the beginning the membership that the cluster
+//! began with, which is in force at the beginning of the log. A member that joined later knows no such membership, and
+//! keeps there whom to talk to until the log tells. A directory of another member must never be opened under a wrong id: its votes would be
 //! cast twice (openraft's "node ids must not be reused").
 //!
 //! The file is written before the log and once more when the log is durable, before the member says its first word.
@@ -9,7 +10,7 @@
 //! member would vote a second time in a term (reliability W16).
 //!
 //! ```text
-//! magic "FLOE-ID\n" | version u16 | cluster u64 | member u64 | has log u8 | count u32
+//! magic "FLOE-ID\n" | version u16 | cluster u64 | member u64 | stage u8 | joined: term u64, index u64 | count u32
 //! | count x (id u64, length u16, address) | crc32c u32 of all before
 //! ```
 //! Numbers are little endian.
@@ -20,7 +21,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use bytes::{Buf, Bytes};
-use floe_raft::{Membership, NodeId};
+use floe_raft::{Index, LogId, Membership, NodeId, Term};
 
 use crate::config::NodeConfig;
 use crate::error::StartError;
@@ -28,7 +29,7 @@ use crate::error::StartError;
 const FILE: &str = "identity";
 const TEMPORARY: &str = "identity.tmp";
 const MAGIC: &[u8; 8] = b"FLOE-ID\n";
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 /// Thousands of members would fit; a longer file is not ours.
 const BYTES_MAX: u64 = 1 << 20;
 
@@ -37,49 +38,87 @@ const BYTES_MAX: u64 = 1 << 20;
 pub(crate) struct Identity {
     pub(crate) cluster: u64,
     pub(crate) member: NodeId,
-    /// The log was durable once, so that it must be there.
-    pub(crate) has_log: bool,
-    /// The members that the cluster began with, and where each is reached.
+    pub(crate) stage: Stage,
+    /// For a member that was added to a cluster that ran already, what was committed when that was known. Memberships
+    /// up to there may be without it.
+    pub(crate) joined: Option<LogId>,
+    /// The members that the cluster began with, or for one that joined, those to talk to; and where each is reached.
     pub(crate) members: BTreeMap<NodeId, String>,
+}
+
+/// How far the life of a data directory is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// There is no log yet; nothing was said to anybody.
+    New,
+    /// The log was durable once, so that it must be there.
+    Log,
+    /// The member was removed from the cluster, for good.
+    Removed,
+}
+
+/// Whose a data directory is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// The cluster.
+    pub cluster: u64,
+    /// The member.
+    pub member: NodeId,
+}
+
+impl Owner {
+    /// Reads whose the data directory is; `None` if it belongs to nobody yet.
+    pub fn of(data_dir: &Path) -> Result<Option<Self>, StartError> {
+        let identity = Identity::read(data_dir)?;
+        Ok(identity.map(|Identity { cluster, member, .. }| Self { cluster, member }))
+    }
 }
 
 impl Identity {
     /// Reads the identity of the data directory, or writes it if the directory is new. Refuses a directory of
-    /// another member or cluster.
+    /// another member or cluster, and one of a member that was removed.
     pub(crate) fn establish(config: &NodeConfig, has_log: bool) -> Result<Self, StartError> {
-        let path = config.data_dir.join(FILE);
+        let Some(identity) = Self::read(&config.data_dir)? else {
+            if has_log {
+                return Err(StartError::IdentityMissing { path: config.data_dir.clone() });
+            }
+            let identity = Self::of_new_directory(config)?;
+            identity.write(&config.data_dir)?;
+            return Ok(identity);
+        };
+        identity.check_owner(config)?;
+        let (path, member) = (config.data_dir.clone(), config.id.0);
+        match identity.stage {
+            Stage::Removed => Err(StartError::Removed { path, member, cluster: config.cluster }),
+            Stage::Log if !has_log => Err(StartError::LogMissing { path, member }),
+            Stage::New | Stage::Log => Ok(identity),
+        }
+    }
+
+    fn read(dir: &Path) -> Result<Option<Self>, StartError> {
+        let path = dir.join(FILE);
         match read_bounded(&path) {
             Ok(bytes) => {
-                let identity = Self::decode(bytes)
-                    .map_err(|reason| StartError::Identity { path: path.clone(), reason })?;
-                identity.check_owner(config)?;
-                if identity.has_log && !has_log {
-                    return Err(StartError::LogMissing {
-                        path: config.data_dir.clone(),
-                        member: config.id.0,
-                    });
-                }
-                Ok(identity)
+                Self::decode(bytes).map(Some).map_err(|reason| StartError::Identity { path, reason })
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound && has_log => {
-                Err(StartError::IdentityMissing { path: config.data_dir.clone() })
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let identity = Self::of_new_cluster(config)?;
-                identity.write(&config.data_dir)?;
-                Ok(identity)
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(StartError::Io { doing: "cannot read", path, error }),
         }
     }
 
     /// The log is durable: from now on it must be there. Done before the member takes part in anything.
     pub(crate) fn note_log(&mut self, dir: &Path) -> Result<(), StartError> {
-        if !self.has_log {
-            self.has_log = true;
+        if self.stage == Stage::New {
+            self.stage = Stage::Log;
             self.write(dir)?;
         }
         Ok(())
+    }
+
+    /// The member was removed: it must never start again, since nobody would tell it any more.
+    pub(crate) fn note_removed(&mut self, dir: &Path) -> Result<(), StartError> {
+        self.stage = Stage::Removed;
+        self.write(dir)
     }
 
     fn check_owner(&self, config: &NodeConfig) -> Result<(), StartError> {
@@ -95,10 +134,13 @@ impl Identity {
         })
     }
 
-    fn of_new_cluster(config: &NodeConfig) -> Result<Self, StartError> {
+    fn of_new_directory(config: &NodeConfig) -> Result<Self, StartError> {
         let invalid = |reason: String| Err(StartError::Config(reason));
         if !config.members.contains_key(&config.id) {
-            return invalid(format!("member {} is not among the members of the new cluster", config.id));
+            return invalid(format!("member {} is not among the members of the cluster", config.id));
+        }
+        if config.joined == Some(LogId::ZERO) {
+            return invalid("a running cluster has committed something".into());
         }
         for (id, address) in &config.members {
             if id.0 == 0 {
@@ -109,11 +151,15 @@ impl Identity {
             }
         }
         let members = config.members.clone();
-        Ok(Self { cluster: config.cluster, member: config.id, has_log: false, members })
+        let (cluster, member, joined) = (config.cluster, config.id, config.joined);
+        Ok(Self { cluster, member, stage: Stage::New, joined, members })
     }
 
-    /// The membership in force before the first entry of the log.
+    /// The membership in force before the first entry of the log: none for a member that joined.
     pub(crate) fn membership(&self) -> Membership {
+        if self.joined.is_some() {
+            return Membership::default();
+        }
         let mut membership = Membership::of_voters(self.members.keys().copied());
         membership.addresses =
             self.members.iter().map(|(&id, address)| (id, Bytes::from(address.clone()))).collect();
@@ -139,7 +185,15 @@ impl Identity {
         bytes.extend(VERSION.to_le_bytes());
         bytes.extend(self.cluster.to_le_bytes());
         bytes.extend(self.member.0.to_le_bytes());
-        bytes.push(u8::from(self.has_log));
+        bytes.push(match self.stage {
+            Stage::New => 0,
+            Stage::Log => 1,
+            Stage::Removed => 2,
+        });
+        // No entry has the term zero, so that zeros mean a member that was there from the beginning.
+        let joined = self.joined.unwrap_or(LogId::ZERO);
+        bytes.extend(joined.term.0.to_le_bytes());
+        bytes.extend(joined.index.0.to_le_bytes());
         bytes.extend((self.members.len() as u32).to_le_bytes());
         for (id, address) in &self.members {
             bytes.extend(id.0.to_le_bytes());
@@ -161,15 +215,19 @@ impl Identity {
         }
         bytes.advance(MAGIC.len());
         if bytes.try_get_u16_le().map_err(short)? != VERSION {
-            return Err("it was written by a newer version");
+            return Err("it was written by another version");
         }
         let cluster = bytes.try_get_u64_le().map_err(short)?;
         let member = NodeId(bytes.try_get_u64_le().map_err(short)?);
-        let has_log = match bytes.try_get_u8().map_err(short)? {
-            0 => false,
-            1 => true,
-            _ => return Err("it says neither that there is a log nor that there is none"),
+        let stage = match bytes.try_get_u8().map_err(short)? {
+            0 => Stage::New,
+            1 => Stage::Log,
+            2 => Stage::Removed,
+            _ => return Err("it names a stage that does not exist"),
         };
+        let term = Term(bytes.try_get_u64_le().map_err(short)?);
+        let joined = LogId::new(term, Index(bytes.try_get_u64_le().map_err(short)?));
+        let joined = (joined != LogId::ZERO).then_some(joined);
         let count = bytes.try_get_u32_le().map_err(short)?;
         let mut members = BTreeMap::new();
         for _ in 0..count {
@@ -182,7 +240,8 @@ impl Identity {
             let address = std::str::from_utf8(&address).map_err(|_| "an address is not text")?;
             members.insert(id, address.to_owned());
         }
-        if bytes.is_empty() { Ok(Self { cluster, member, has_log, members }) } else { Err("it is too long") }
+        let identity = Self { cluster, member, stage, joined, members };
+        if bytes.is_empty() { Ok(identity) } else { Err("it is too long") }
     }
 }
 
@@ -235,9 +294,37 @@ mod tests {
         // A crash before the log was made: nothing was said yet.
         assert_eq!(Identity::establish(&config, false).expect("still new"), identity);
         identity.note_log(dir.path()).expect("written");
-        assert!(Identity::establish(&config, true).expect("the same identity").has_log);
+        assert_eq!(Identity::establish(&config, true).expect("the same identity").stage, Stage::Log);
         let error = Identity::establish(&config, false).expect_err("refused");
         assert!(matches!(error, StartError::LogMissing { member: 1, .. }), "{error}");
+    }
+
+    #[test]
+    fn a_member_that_joined_begins_without_a_membership_and_remembers_since_when() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut config = config(dir.path(), 3, 7);
+        config.joined = Some(LogId::new(Term(4), Index(90)));
+        Identity::establish(&config, false).expect("a new identity");
+        config.joined = None;
+        let identity = Identity::establish(&config, true).expect("the same identity");
+        assert_eq!(identity.joined, Some(LogId::new(Term(4), Index(90))));
+        assert_eq!(identity.membership(), Membership::default());
+        assert_eq!(identity.members.len(), 3);
+        let owner = Owner::of(dir.path()).expect("readable");
+        assert_eq!(owner, Some(Owner { cluster: 7, member: NodeId(3) }));
+    }
+
+    #[test]
+    fn a_removed_member_does_not_start_again() {
+        let dir = tempfile::tempdir().expect("a directory");
+        assert_eq!(Owner::of(dir.path()).expect("readable"), None);
+        let config = config(dir.path(), 1, 7);
+        let mut identity = Identity::establish(&config, false).expect("a new identity");
+        identity.note_removed(dir.path()).expect("written");
+        for has_log in [false, true] {
+            let error = Identity::establish(&config, has_log).expect_err("refused");
+            assert!(matches!(error, StartError::Removed { member: 1, cluster: 7, .. }), "{error}");
+        }
     }
 
     #[test]

@@ -3,11 +3,11 @@
 use std::sync::Mutex;
 
 use bytes::Bytes;
-use floe_raft::{FetchId, Fetched, Index, LogId, NodeId, Term, WriteId};
+use floe_raft::{FetchId, Fetched, Index, LogId, Membership, MembershipChange, NodeId, Term, WriteId};
 use mio::Waker;
 
 use crate::completion::{Completer, lock};
-use crate::error::{AskError, Failure, ProposeError, ReadError, TransferError};
+use crate::error::{AskError, ChangeError, Failure, ProposeError, ReadError, TransferError};
 use crate::handle::Applied;
 use crate::transport::Connected;
 
@@ -19,6 +19,8 @@ pub(crate) enum Input<R> {
     Read { waiter: Completer<Result<Index, ReadError>> },
     /// Hand leadership over.
     Transfer { to: NodeId, waiter: Completer<Result<(), TransferError>> },
+    /// Change who belongs to the cluster.
+    Change { change: MembershipChange, waiter: Completer<Result<Membership, ChangeError>> },
     /// A question to the leader.
     Ask { question: Bytes, waiter: Completer<Result<Bytes, AskError>> },
     /// The answer to a question that another member asked here.
@@ -37,6 +39,10 @@ pub(crate) enum Input<R> {
     Connected(Connected),
     /// The process of that member is dead: its machine refuses connections, or it was started anew.
     PeerGone(NodeId),
+    /// Nobody wants a connection to that member any more.
+    Unwanted(NodeId),
+    /// Another member knows that this one was removed.
+    Removed,
     /// A part of the node cannot go on.
     Failed(Failure),
     /// Stop. With `hand_over`, leave no leadership behind.

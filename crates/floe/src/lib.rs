@@ -15,9 +15,12 @@ mod builder;
 mod clock;
 mod completion;
 mod config;
+mod contacts;
+mod discovery;
 mod disk;
 mod driver;
 mod error;
+mod exile;
 mod frame;
 mod handle;
 mod handshake;
@@ -35,11 +38,17 @@ mod wal_thread;
 
 pub use builder::Builder;
 pub use config::NodeConfig;
+pub use discovery::{ClusterView, discover};
 pub use disk::FileDisk;
 pub use error::{
-    AskError, Failure, ProposeError, ReadError, StartError, StateMachineError, TransferError, UnknownCause,
+    AskError, ChangeError, DiscoverError, Failure, ProposeError, ReadError, StartError, StateMachineError,
+    TransferError, UnknownCause,
 };
-pub use floe_raft::{Index, LogId, Membership, NodeId, ProgressState, ProgressStatus, RoleKind, Term};
+pub use floe_raft::{
+    Index, LogId, Membership, MembershipChange, MembershipOperation, NodeId, ProgressState, ProgressStatus,
+    RoleKind, Term,
+};
 pub use handle::{Applied, Handle, Stopped};
+pub use identity::Owner;
 pub use state_machine::{Batch, Command, StateMachine};
 pub use status::{Counters, Histogram, Leadership, NodeStatus};

@@ -9,7 +9,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use floe_raft::{Membership, NodeId};
+use bytes::Bytes;
+use floe_raft::NodeId;
 use rand::RngExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -18,9 +19,13 @@ use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
 use crate::completion::lock;
-use crate::handshake::{Hello, NotAPeer, Refusal, VERSION, Verdict, Welcome};
+use crate::contacts::{Contacts, Guests, to_dial};
+use crate::discovery::read_text;
+use crate::exile::{Alone, watch_for_removal};
+use crate::handshake::{Hello, NotAPeer, Refusal, Roster, VERSION, Verdict, Welcome};
 use crate::inbox::{Inbox, Input};
 use crate::limit::RateLimit;
+use crate::status::Live;
 use crate::transport::{Connected, Direction};
 
 /// A handshake that takes longer is given up.
@@ -35,8 +40,8 @@ const HANDSHAKES_MAX: usize = 64;
 const ACCEPTED_MAX: usize = 256;
 /// A connection that stood for less than this was no success: dialling again waits.
 const STABLE: Duration = Duration::from_secs(1);
-/// Why a peer refused, in its own words.
-const TEXT_BYTES_MAX: usize = 1024;
+/// Where a peer says that it can be dialled.
+const ADDRESS_BYTES_MAX: usize = 1024;
 
 /// What the tasks of the network share.
 pub(crate) struct Net<R> {
@@ -44,7 +49,9 @@ pub(crate) struct Net<R> {
     pub(crate) member: NodeId,
     pub(crate) incarnation: u64,
     pub(crate) inbox: Arc<Inbox<R>>,
-    pub(crate) membership: watch::Receiver<Arc<Membership>>,
+    pub(crate) live: Arc<Live>,
+    pub(crate) contacts: watch::Receiver<Arc<Contacts>>,
+    pub(crate) guests: watch::Sender<Guests>,
     peers: Mutex<BTreeMap<NodeId, Arc<Peer>>>,
     accepted: Arc<Semaphore>,
     complaints: Mutex<RateLimit>,
@@ -75,26 +82,31 @@ enum DialError {
 
 impl<R: Send + 'static> Net<R> {
     pub(crate) fn new(
-        (cluster, member): (u64, NodeId),
+        cluster: u64,
         inbox: Arc<Inbox<R>>,
-        membership: watch::Receiver<Arc<Membership>>,
+        live: Arc<Live>,
+        contacts: watch::Receiver<Arc<Contacts>>,
     ) -> Arc<Self> {
         Arc::new(Self {
             cluster,
-            member,
+            member: live.id(),
             incarnation: rand::random(),
             inbox,
-            membership,
+            live,
+            contacts,
+            guests: watch::Sender::default(),
             peers: Mutex::default(),
             accepted: Arc::new(Semaphore::new(ACCEPTED_MAX)),
             complaints: Mutex::default(),
         })
     }
 
-    /// Runs until `stop` resolves: accepts on the listeners and keeps one dialler for each other member.
+    /// Runs until `stop` resolves: accepts on the listeners, keeps one dialler for each other member, and looks whether
+    /// this member was removed when it is alone for long.
     pub(crate) async fn run(
         self: Arc<Self>,
         listeners: Vec<std::net::TcpListener>,
+        alone: Alone,
         stop: oneshot::Receiver<()>,
     ) {
         for listener in listeners {
@@ -106,40 +118,44 @@ impl<R: Send + 'static> Net<R> {
         tokio::select! {
             _ = stop => {}
             () = Arc::clone(&self).keep_diallers() => {}
+            () = watch_for_removal(Arc::clone(&self), alone) => {}
         }
     }
 
     /// Starts and stops diallers as members and their addresses come and go.
     async fn keep_diallers(self: Arc<Self>) {
-        let mut diallers = BTreeMap::<NodeId, (String, AbortHandle)>::new();
-        let mut membership = self.membership.clone();
+        let mut diallers = BTreeMap::<NodeId, (Vec<String>, AbortHandle)>::new();
+        let (mut contacts, mut guests) = (self.contacts.clone(), self.guests.subscribe());
         loop {
-            let wanted = self.addresses(&membership.borrow_and_update());
-            diallers.retain(|id, (address, task)| {
-                let keep = wanted.get(id) == Some(address);
+            let wanted = {
+                let guests = guests.borrow_and_update().clone();
+                to_dial(&contacts.borrow_and_update(), &guests, self.member)
+            };
+            diallers.retain(|id, (addresses, task)| {
+                let keep = wanted.get(id) == Some(addresses);
                 if !keep {
                     task.abort();
+                    if !wanted.contains_key(id) {
+                        self.inbox.report(Input::Unwanted(*id));
+                    }
                 }
                 keep
             });
-            for (id, address) in wanted {
+            for (id, addresses) in wanted {
                 diallers.entry(id).or_insert_with(|| {
-                    let task = tokio::spawn(Arc::clone(&self).dial_for_ever(id, address.clone()));
-                    (address, task.abort_handle())
+                    let task = tokio::spawn(Arc::clone(&self).dial_for_ever(id, addresses.clone()));
+                    (addresses, task.abort_handle())
                 });
             }
-            if membership.changed().await.is_err() {
-                // The driver is gone; `run` ends by its own signal.
-                return std::future::pending().await;
+            tokio::select! {
+                changed = contacts.changed() => if changed.is_err() {
+                    // The driver is gone; `run` ends by its own signal.
+                    return std::future::pending().await;
+                },
+                // The sender lives as long as `self`.
+                _ = guests.changed() => {}
             }
         }
-    }
-
-    fn addresses(&self, membership: &Membership) -> BTreeMap<NodeId, String> {
-        let others = membership.members().into_iter().filter(|&id| id != self.member);
-        let address =
-            |id| membership.addresses.get(&id).and_then(|address| std::str::from_utf8(address).ok());
-        others.filter_map(|id| Some((id, address(id)?.to_owned()))).collect()
     }
 
     fn peer(&self, id: NodeId) -> Arc<Peer> {
@@ -154,6 +170,12 @@ impl<R: Send + 'static> Net<R> {
         }
     }
 
+    /// Who is in the cluster, as far as this member knows.
+    fn roster(&self) -> Bytes {
+        let standing = self.live.standing();
+        Roster { commit: standing.commit, membership: standing.membership.as_ref().clone() }.encode()
+    }
+
     /// Writes one line about a stranger, but not a thousand.
     fn complain(&self, complain: impl FnOnce(u64)) {
         let permit = lock(&self.complaints).permit();
@@ -165,13 +187,15 @@ impl<R: Send + 'static> Net<R> {
 
 /// The side that dials.
 impl<R: Send + 'static> Net<R> {
-    /// Keeps one connection to the peer.
-    async fn dial_for_ever(self: Arc<Self>, id: NodeId, address: String) {
+    /// Keeps one connection to the peer, which is reached at one of the addresses.
+    async fn dial_for_ever(self: Arc<Self>, id: NodeId, addresses: Vec<String>) {
         let peer = self.peer(id);
+        let mut next = 0;
         let mut backoff = BACKOFF_MIN;
         let mut reported = false;
         loop {
-            let outcome = match timeout(DIAL_TIMEOUT, self.dial(id, &address)).await {
+            let address = &addresses[next % addresses.len()];
+            let outcome = match timeout(DIAL_TIMEOUT, self.dial(id, address)).await {
                 Ok(outcome) => outcome,
                 Err(_) => Err(DialError::TimedOut),
             };
@@ -188,11 +212,13 @@ impl<R: Send + 'static> Net<R> {
                     }
                 }
                 Err(error) => {
-                    if matches!(&error, DialError::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused)
-                    {
-                        // Its machine answers and says that nobody listens there: the process is dead.
+                    let refused = matches!(&error, DialError::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused);
+                    if refused && addresses.len() == 1 {
+                        // Its machine answers and says that nobody listens there: the process is dead. With several
+                        // addresses it may listen at another of them.
                         self.inbox.report(Input::PeerGone(id));
                     }
+                    next += 1;
                     if !std::mem::replace(&mut reported, true) {
                         tracing::warn!(peer = %id, %address, %error, "cannot connect, trying on");
                     }
@@ -210,14 +236,22 @@ impl<R: Send + 'static> Net<R> {
     async fn dial(&self, id: NodeId, address: &str) -> Result<oneshot::Receiver<()>, DialError> {
         let mut stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
+        let own = Arc::clone(&self.contacts.borrow());
+        let address = if own.own.len() <= ADDRESS_BYTES_MAX { own.own.as_bytes() } else { &[] };
         let hello = Hello {
             version: VERSION,
             cluster: self.cluster,
             from: self.member,
             to: id,
             incarnation: self.incarnation,
+            address_bytes: address.len() as u16,
         };
-        stream.write_all(&hello.encode()).await?;
+        let mut bytes = hello.encode().to_vec();
+        if !address.is_empty() {
+            bytes.extend(address);
+            bytes.extend(crc32c::crc32c(address).to_le_bytes());
+        }
+        stream.write_all(&bytes).await?;
         let mut bytes = [0; Welcome::BYTES];
         stream.read_exact(&mut bytes).await?;
         let welcome = Welcome::decode(&bytes)?;
@@ -246,14 +280,6 @@ impl<R: Send + 'static> Net<R> {
         self.inbox.report(Input::Connected(Connected { peer, direction, stream, closed }));
         Ok(until_closed)
     }
-}
-
-async fn read_text(stream: &mut TcpStream, bytes: u16) -> io::Result<String> {
-    let mut text = vec![0; usize::from(bytes).min(TEXT_BYTES_MAX)];
-    stream.read_exact(&mut text).await?;
-    let text = String::from_utf8_lossy(&text);
-    // It goes into a log: no control characters of strangers.
-    Ok(text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect())
 }
 
 /// The side that accepts.
@@ -291,11 +317,16 @@ impl<R: Send + 'static> Net<R> {
     }
 
     /// Shakes hands with whoever dialled.
-    async fn welcome(&self, mut stream: TcpStream, address: SocketAddr) -> Result<(), WelcomeError> {
+    async fn welcome(
+        self: &Arc<Self>,
+        mut stream: TcpStream,
+        address: SocketAddr,
+    ) -> Result<(), WelcomeError> {
         stream.set_nodelay(true)?;
         let mut bytes = [0; Hello::BYTES];
         stream.read_exact(&mut bytes).await?;
         let hello = Hello::decode(&bytes)?;
+        let guest_address = read_address(&mut stream, hello.address_bytes).await?;
         let mut verdict = hello.judge(self.cluster, self.member);
         let standing = Arc::clone(&self.accepted).try_acquire_owned();
         if verdict == Verdict::Accepted && standing.is_err() {
@@ -319,17 +350,45 @@ impl<R: Send + 'static> Net<R> {
             stream.write_all(&answer).await?;
             return Err(WelcomeError::Refused { refusal, from: hello.from, cluster: hello.cluster });
         }
+        if hello.is_question() {
+            answer.extend(self.roster());
+            stream.write_all(&answer).await?;
+            return Ok(());
+        }
         self.note_incarnation(hello.from, hello.incarnation);
         stream.write_all(&answer).await?;
         tracing::debug!(peer = %hello.from, %address, "accepted");
         let until_closed = self.hand_over(hello.from, Direction::Accepted, stream)?;
+        self.guests.send_if_modified(|guests| guests.came(hello.from, &guest_address));
+        let net = Arc::clone(self);
         tokio::spawn(async move {
             let _ = until_closed.await;
+            net.guests.send_if_modified(|guests| guests.left(hello.from));
             drop(standing);
         });
         self.peer(hello.from).nudge.notify_waiters();
         Ok(())
     }
+}
+
+/// Reads where the dialler says that it can be dialled.
+async fn read_address(stream: &mut TcpStream, bytes: u16) -> Result<String, WelcomeError> {
+    let bytes = usize::from(bytes);
+    if bytes == 0 {
+        return Ok(String::new());
+    }
+    if bytes > ADDRESS_BYTES_MAX {
+        return Err(NotAPeer.into());
+    }
+    let mut text = vec![0; bytes + 4];
+    stream.read_exact(&mut text).await?;
+    let crc = text.split_off(bytes);
+    if crc != crc32c::crc32c(&text).to_le_bytes() {
+        return Err(NotAPeer.into());
+    }
+    // It is dialled and logged, nothing else.
+    let address = String::from_utf8(text).map_err(|_| NotAPeer)?;
+    if address.contains(char::is_control) { Err(NotAPeer.into()) } else { Ok(address) }
 }
 
 /// Why an accepted connection does not stand.

@@ -1,12 +1,14 @@
 //! A node's state as others see it: cheap to read from any thread, never needing the driver.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use floe_raft::{Index, Membership, NodeId, ProgressStatus, RoleKind, Term};
+use floe_raft::{Index, LogId, Membership, NodeId, ProgressStatus, RoleKind, Term};
+
+use crate::completion::lock;
 
 /// Who leads, as this member knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,6 +120,17 @@ impl LiveHistogram {
     }
 }
 
+/// What this member can say of the cluster to those outside of it, taken together at one moment.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Standing {
+    /// The last entry in its log, committed or not.
+    pub(crate) last: LogId,
+    /// The last entry that it gave out to be applied.
+    pub(crate) commit: LogId,
+    /// The latest membership that it knows to be committed; it is in force at `commit`.
+    pub(crate) membership: Arc<Membership>,
+}
+
 /// What the threads of a node publish while they run.
 #[derive(Debug)]
 pub(crate) struct Live {
@@ -132,6 +145,7 @@ pub(crate) struct Live {
     pub(crate) applied: AtomicU64,
     pub(crate) membership: ArcSwap<Membership>,
     pub(crate) progress: ArcSwap<BTreeMap<NodeId, ProgressStatus>>,
+    standing: Mutex<Standing>,
     pub(crate) proposals: AtomicU64,
     pub(crate) reads: AtomicU64,
     pub(crate) applied_commands: AtomicU64,
@@ -156,6 +170,7 @@ impl Live {
             applied: AtomicU64::default(),
             membership: ArcSwap::from_pointee(membership),
             progress: ArcSwap::from_pointee(BTreeMap::new()),
+            standing: Mutex::default(),
             proposals: AtomicU64::default(),
             reads: AtomicU64::default(),
             applied_commands: AtomicU64::default(),
@@ -171,6 +186,14 @@ impl Live {
         self.role.store(role_to_u8(leadership.role), Ordering::Relaxed);
         self.leader.store(leadership.leader.map_or(0, |leader| leader.0), Ordering::Relaxed);
         self.term.store(leadership.term.0, Ordering::Relaxed);
+    }
+
+    pub(crate) fn standing(&self) -> Standing {
+        lock(&self.standing).clone()
+    }
+
+    pub(crate) fn stand(&self, change: impl FnOnce(&mut Standing)) {
+        change(&mut lock(&self.standing));
     }
 
     pub(crate) fn term(&self) -> Term {

@@ -35,7 +35,7 @@ impl<R: Send + 'static> Driver<R> {
                 }
                 Effect::Forwarded { proposal, outcome } => self.forwarded(now, proposal, outcome),
                 Effect::RoleChanged { role, term, leader } => self.role_changed(now, role, term, leader),
-                Effect::MembershipChanged(membership) => self.parts.publisher.membership(membership),
+                Effect::MembershipChanged(membership) => self.membership_changed(membership),
                 Effect::Alarm(alarm) => self.alarm(&alarm),
             }
         }
@@ -58,16 +58,20 @@ impl<R: Send + 'static> Driver<R> {
             self.asks.lost(peer, &mut self.wakes);
         }
         // Before the entries: whoever applies them may rely on how much of the log is durable.
-        self.parts.publisher.progress(now, &self.parts.node);
+        if self.parts.publisher.progress(now, &self.parts.node) {
+            self.refresh_peers();
+        }
         self.parts.apply.push_all(&mut self.apply_work);
     }
 
     fn apply(&mut self, entries: Vec<Entry>) {
-        let Some(last) = entries.last().map(|entry| entry.id.index) else { return };
+        let Some(given) = entries.last().map(|entry| entry.id) else { return };
+        self.settle_changes(&entries);
+        let last = given.index;
         let cost = entries.iter().map(Entry::cost).sum();
         self.applying.push_back((last, cost));
         self.applying_bytes += cost;
-        self.given = last;
+        self.given = given;
         let proposers = self.proposals.take_through(last);
         self.apply_work.push(ApplyWork::Apply { entries, proposers });
     }
@@ -81,7 +85,7 @@ impl<R: Send + 'static> Driver<R> {
         let Some((proposer, bytes)) = self.proposals.answered(proposal) else { return };
         match outcome {
             // The entry was given out before the leader's word of it came: whoever applied it had nobody to reply to.
-            Ok(id) if id.index <= self.given => {
+            Ok(id) if id.index <= self.given.index => {
                 proposer.refuse(ProposeError::Unknown(UnknownCause::LeaderChanged), &mut self.wakes);
             }
             Ok(id) => {
@@ -108,6 +112,7 @@ impl<R: Send + 'static> Driver<R> {
             self.expect_orphans(now);
         }
         if role != RoleKind::Leader {
+            self.expect_lost_changes(now);
             for (_, waiter) in self.transfers.drain(..) {
                 waiter.complete(Ok(()), &mut self.wakes);
             }

@@ -5,6 +5,7 @@
 //! and a thousand proposals of one turn become one write of the log and one message a peer.
 
 mod answers;
+mod change;
 mod compaction;
 mod effects;
 mod handover;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use floe_raft::{Fetched, Index, Message, Node, NodeId, SnapshotOutcome, Term, Time};
+use floe_raft::{Fetched, Index, LogId, Message, Node, NodeId, SnapshotOutcome, Term, Time};
 use mio::{Events, Poll};
 
 use crate::apply_thread::ApplyWork;
@@ -35,6 +36,8 @@ use crate::waiters::{Asks, Proposals, Proposer, ReadWaiter, Reads};
 use crate::wal_thread::{Log, LogWork};
 
 pub(crate) use answers::{Answerer, Answers};
+use change::Change;
+pub(crate) use change::Peers;
 use compaction::Compaction;
 use handover::{Handover, Pause};
 pub(crate) use publish::Publisher;
@@ -65,6 +68,9 @@ pub(crate) struct Parts<R> {
     pub(crate) apply: Arc<Queue<ApplyWork<R>>>,
     pub(crate) answers: Answers<R>,
     pub(crate) publisher: Publisher,
+    pub(crate) peers: Peers,
+    /// The last entry that the state machine contained at the start.
+    pub(crate) given: LogId,
     pub(crate) workers: Workers,
     pub(crate) limits: Limits,
 }
@@ -76,6 +82,7 @@ pub(crate) struct Driver<R> {
     reads: Reads,
     asks: Asks,
     transfers: Vec<(Time, Completer<Result<(), TransferError>>)>,
+    changes: Vec<Change>,
     handover: Option<Handover>,
     handover_token: u64,
     paused: Option<Pause>,
@@ -87,7 +94,9 @@ pub(crate) struct Driver<R> {
     applying: VecDeque<(Index, u64)>,
     applying_bytes: u64,
     /// The last entry given out to be applied.
-    given: Index,
+    given: LogId,
+    /// This member was removed, and everybody who needs to know that it is, does.
+    is_out: bool,
     /// When those are given up who wait for entries of a leader that is gone.
     orphans_at: Option<Time>,
     /// Peers that need what nothing here can give, and when the core hears so.
@@ -99,13 +108,14 @@ pub(crate) struct Driver<R> {
 
 impl<R: Send + 'static> Driver<R> {
     pub(crate) fn new(parts: Parts<R>) -> Self {
-        let given = parts.node.applied();
+        let given = parts.given;
         Self {
             parts,
             proposals: Proposals::default(),
             reads: Reads::default(),
             asks: Asks::default(),
             transfers: Vec::new(),
+            changes: Vec::new(),
             handover: None,
             handover_token: 0,
             paused: None,
@@ -115,6 +125,7 @@ impl<R: Send + 'static> Driver<R> {
             applying: VecDeque::new(),
             applying_bytes: 0,
             given,
+            is_out: false,
             orphans_at: None,
             snapshots_refused: BTreeMap::new(),
             compaction: Compaction::default(),
@@ -141,6 +152,7 @@ impl<R: Send + 'static> Driver<R> {
     fn turns(&mut self) -> Result<(), Failure> {
         let mut events = Events::with_capacity(256);
         let (mut inputs, mut frames) = (Vec::new(), Vec::new());
+        self.refresh_peers();
         while !self.phase.is_over() {
             self.wait(&mut events)
                 .map_err(|error| Failure::Io { doing: "cannot wait for events", error: Arc::new(error) })?;
@@ -160,9 +172,14 @@ impl<R: Send + 'static> Driver<R> {
             self.handle_timers(now);
             self.advance_handover(now);
             self.drain(now)?;
+            self.settle_membership();
             self.give_out(now);
             self.advance_stop(now);
             self.wakes.flush();
+            // A leader that was removed leads on until it has handed over; a follower's last word is out by now.
+            if self.is_out && !self.parts.node.is_leader() {
+                return Err(Failure::Removed);
+            }
         }
         Ok(())
     }
@@ -191,6 +208,7 @@ impl<R: Send + 'static> Driver<R> {
             self.asks.deadline(),
             self.orphans_at,
             self.transfers.iter().map(|(deadline, _)| *deadline).min(),
+            self.changes.iter().filter_map(|change| change.deadline).min(),
             self.snapshots_refused.values().min().copied(),
             self.handover.as_ref().map(|handover| handover.deadline),
             self.phase.deadline(),
@@ -209,6 +227,7 @@ impl<R: Send + 'static> Driver<R> {
             self.proposals.give_up_before(before, &mut self.wakes);
         }
         self.asks.expire(now, &mut self.wakes);
+        self.expire_changes(now);
         let due = |_: &NodeId, deadline: &mut Time| *deadline <= now;
         for (peer, _) in self.snapshots_refused.extract_if(.., due) {
             self.parts.node.handle_snapshot_sent(now, peer, SnapshotOutcome::Failed);
@@ -224,6 +243,7 @@ impl<R: Send + 'static> Driver<R> {
                 }
                 Input::Read { waiter } => reads.push(ReadWaiter(waiter)),
                 Input::Transfer { to, waiter } => self.transfer(now, to, waiter),
+                Input::Change { change, waiter } => self.change_membership(now, &change, waiter),
                 Input::Ask { question, waiter } => self.ask(now, question, waiter),
                 Input::Answered { to, id, answer } => {
                     let answer = match answer {
@@ -244,6 +264,11 @@ impl<R: Send + 'static> Driver<R> {
                     }
                 }
                 Input::PeerGone(peer) => self.parts.node.handle_peer_gone(now, peer),
+                Input::Unwanted(peer) => {
+                    self.parts.transport.disconnect(peer);
+                    self.asks.lost(peer, &mut self.wakes);
+                }
+                Input::Removed => return Err(Failure::Removed),
                 Input::Failed(failure) => return Err(failure),
                 Input::Shutdown { hand_over, waiter } => self.begin_stop(now, hand_over, waiter),
             }

@@ -5,7 +5,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::apply_thread::ApplyWork;
 use crate::completion::Completer;
-use crate::error::{AskError, Failure, ProposeError, ReadError, TransferError};
+use crate::error::{AskError, ChangeError, Failure, ProposeError, ReadError, TransferError};
 use crate::handle::Stopped;
 use crate::inbox::Input;
 use crate::threads::Threads;
@@ -30,6 +30,8 @@ pub(crate) struct Workers {
     /// Ends the runtime of the connections.
     pub(crate) stop_net: Option<oneshot::Sender<()>>,
     pub(crate) stopped: watch::Sender<Option<Stopped>>,
+    /// Writes on the data directory that its member was removed.
+    pub(crate) seal: Box<dyn FnOnce() + Send>,
 }
 
 impl Phase {
@@ -132,6 +134,7 @@ impl<R: Send + 'static> Driver<R> {
         for (_, waiter) in self.transfers.drain(..) {
             waiter.complete(Err(TransferError::Shutdown), &mut self.wakes);
         }
+        self.give_up_changes();
         self.wakes.flush();
         let waiters = self.phase.waiters();
         let parts = &mut self.parts;
@@ -155,6 +158,10 @@ impl<R: Send + 'static> Driver<R> {
         parts.apply.close();
         parts.workers.threads.join_all();
         let stopped = self.refuse_leftovers(stopped);
+        if matches!(stopped, Stopped::Failed(Failure::Removed)) {
+            let seal = std::mem::replace(&mut self.parts.workers.seal, Box::new(|| {}));
+            seal();
+        }
         self.parts.workers.stopped.send_replace(Some(stopped));
         waiters.into_iter().for_each(|waiter| waiter.complete_now(()));
     }
@@ -193,6 +200,7 @@ impl<R: Send + 'static> Driver<R> {
             Input::Transfer { waiter, .. } => {
                 waiter.complete(Err(TransferError::Shutdown), &mut self.wakes);
             }
+            Input::Change { waiter, .. } => waiter.complete(Err(ChangeError::Shutdown), &mut self.wakes),
             Input::Ask { waiter, .. } => waiter.complete(Err(AskError::Shutdown), &mut self.wakes),
             Input::Shutdown { waiter: Some(waiter), .. } => waiter.complete((), &mut self.wakes),
             Input::Failed(failure) => log_late(&failure),
@@ -204,6 +212,8 @@ impl<R: Send + 'static> Driver<R> {
             | Input::Checkpointed(_)
             | Input::Connected(_)
             | Input::PeerGone(_)
+            | Input::Unwanted(_)
+            | Input::Removed
             | Input::Shutdown { waiter: None, .. } => {}
         }
     }

@@ -114,6 +114,11 @@ impl Transport {
         self.outbound.contains_key(&peer)
     }
 
+    /// Gives up the connection to the peer that this member dialled, if there is one.
+    pub(crate) fn disconnect(&mut self, peer: NodeId) {
+        self.close(peer, Direction::Dialled);
+    }
+
     /// Queues a message, or drops it if the peer is not connected or too much waits for it.
     pub(crate) fn send_message(&mut self, envelope: Envelope) {
         let to = envelope.to;

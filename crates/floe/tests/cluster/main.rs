@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
 mod failure;
+mod membership;
 mod network;
 mod replication;
 mod restart;

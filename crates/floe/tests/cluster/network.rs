@@ -123,3 +123,30 @@ async fn a_stranger_that_says_nothing_keeps_nobody_waiting() {
     drop(silent);
     cluster.shutdown().await;
 }
+
+#[tokio::test]
+async fn anybody_may_ask_who_is_in_the_cluster() {
+    let mut cluster = Cluster::start(3);
+    let leader = cluster.leader().await;
+    let placed = propose(cluster.members[leader].handle(), Bytes::from_static(b"a")).await.expect("written");
+    cluster.agreed(1).await;
+    let answer = say(&cluster, &hello(1, 0, 0, 0));
+    assert_eq!(verdict(&answer), 0);
+    let body = &answer[52..];
+    assert_eq!(answer[44..48], (body.len() as u32).to_le_bytes());
+    assert_eq!(answer[48..52], crc32c::crc32c(body).to_le_bytes());
+    assert_eq!(body[..8], placed.id.term.0.to_le_bytes());
+    assert_eq!(body[8..16], placed.id.index.0.to_le_bytes());
+    let view = floe::discover(&cluster.members[0].address.to_string()).await.expect("it answers");
+    assert_eq!((view.cluster, view.commit, view.membership.voters.len()), (CLUSTER, placed.id, 3));
+    // Not for those who believe to ask another cluster; nor for nonsense after a hello.
+    assert_eq!(verdict(&say(&cluster, &hello(1, 99, 0, 0))), 2);
+    let mut wrong = hello(1, CLUSTER, 9, 1);
+    wrong[10..12].copy_from_slice(&9_u16.to_le_bytes());
+    let sealed = crc32c::crc32c(&wrong[..44]).to_le_bytes();
+    wrong[44..48].copy_from_slice(&sealed);
+    wrong.extend(b"host:1234");
+    wrong.extend([0; 4]);
+    assert_eq!(say(&cluster, &wrong), [], "an address with a wrong checksum is no hello");
+    cluster.shutdown().await;
+}

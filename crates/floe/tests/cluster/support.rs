@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use floe::{
-    Applied, Batch, Builder, Handle, LogId, NodeConfig, NodeId, ProposeError, StateMachine, StateMachineError,
+    Applied, Batch, Builder, ChangeError, Handle, LogId, Membership, MembershipChange, MembershipOperation,
+    NodeConfig, NodeId, ProposeError, StateMachine, StateMachineError,
 };
 
 /// No condition of these tests takes this long unless something is broken.
@@ -120,6 +121,69 @@ impl Cluster {
             members.push(member);
         }
         Self { members, dir }
+    }
+
+    /// Changes the membership at whoever leads; what certainly did not happen is tried again.
+    pub(crate) async fn change(&self, operations: &[MembershipOperation]) -> Membership {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let change = MembershipChange::new(operations.iter().cloned());
+            let leader = self.leader().await;
+            match self.members[leader].handle().change_membership(change).await {
+                Ok(membership) => return membership,
+                Err(ChangeError::Invalid(reason)) => panic!("it is not valid: {reason}"),
+                Err(error) => {
+                    assert!(error.nothing_happened() && Instant::now() < deadline, "{error}");
+                    pause().await;
+                }
+            }
+        }
+    }
+
+    /// Adds a new member as a learner that is promoted when it is ready, and starts it as `floe serve` would: it asks
+    /// where it belongs. Returns its position.
+    pub(crate) async fn join(&mut self) -> usize {
+        let leader = self.leader().await;
+        let id = NodeId(self.members.iter().map(|member| member.id.0).max().unwrap_or(0) + 1);
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let bytes = Bytes::from(address.to_string());
+        self.change(&[MembershipOperation::AddLearner { node: id, address: bytes, auto_promote: true }])
+            .await;
+        let view = floe::discover(&self.members[leader].address.to_string()).await.expect("it answers");
+        assert_eq!((view.cluster, view.member), (CLUSTER, self.members[leader].id));
+        assert!(view.membership.contains(id), "the change was committed before");
+        let mut config = self.members[leader].config.clone();
+        config.id = id;
+        config.data_dir = self.dir.path().join(id.0.to_string());
+        config.members = [(self.members[leader].id, self.members[leader].address.to_string())].into();
+        config.members.insert(id, address.to_string());
+        config.joined = Some(view.commit);
+        let durable = self.members[leader].durable;
+        let mut member = Member { id, address, config, handle: None, book: Book::default(), durable };
+        member.start_on(listener);
+        self.members.push(member);
+        self.members.len() - 1
+    }
+
+    /// Waits until these are the voters on every running member, and nobody is a learner.
+    pub(crate) async fn voters(&self, wanted: &[usize]) {
+        let wanted: std::collections::BTreeSet<_> = wanted.iter().map(|&at| self.members[at].id).collect();
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let statuses: Vec<_> = self.running().map(|member| member.handle().status()).collect();
+            let agreed = statuses.iter().all(|status| {
+                status.membership.voters == wanted
+                    && !status.membership.is_joint()
+                    && status.membership.learners.is_empty()
+            });
+            if agreed {
+                return;
+            }
+            let seen: Vec<_> = statuses.iter().map(|status| &status.membership).collect();
+            assert!(Instant::now() < deadline, "the voters are not {wanted:?}: {seen:?}");
+            pause().await;
+        }
     }
 
     pub(crate) fn running(&self) -> impl Iterator<Item = &Member> {
