@@ -9,7 +9,7 @@ use crate::workspace::{cargo, succeed};
 use crate::{codegen, tidy};
 
 /// The crates that must also build where there is no operating system.
-const PURE: [&str; 4] = ["floe-raft", "floe-session", "floe-wal", "floe-sim"];
+const PURE: [&str; 5] = ["floe-raft", "floe-multi", "floe-session", "floe-wal", "floe-sim"];
 const WASM: &str = "wasm32-unknown-unknown";
 
 enum Outcome {

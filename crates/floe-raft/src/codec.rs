@@ -385,8 +385,8 @@ fn take_list<T>(
     Ok(list)
 }
 
-/// Seven bits a byte, the lowest first, the top bit set on all but the last byte.
-fn put_number(out: &mut impl BufMut, mut value: u64) {
+/// Appends a number: seven bits a byte, the lowest first, the top bit set on all but the last byte.
+pub fn put_number(out: &mut impl BufMut, mut value: u64) {
     while value >= 0x80 {
         out.put_u8((value as u8 & 0x7f) | 0x80);
         value >>= 7;
@@ -394,7 +394,8 @@ fn put_number(out: &mut impl BufMut, mut value: u64) {
     out.put_u8(value as u8);
 }
 
-fn take_number(input: &mut Bytes) -> Result<u64, CodecError> {
+/// Takes a number from the front of the input.
+pub fn take_number(input: &mut Bytes) -> Result<u64, CodecError> {
     let mut value = 0;
     for shift in (0..64).step_by(7) {
         let byte = take_byte(input)?;

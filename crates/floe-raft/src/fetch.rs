@@ -53,6 +53,11 @@ impl Fetches {
         self.pause_until = Some(now.plus(pause));
     }
 
+    /// Whether nothing is asked for, and nothing waits to be.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.under_way.is_empty() && self.pause_until.is_none()
+    }
+
     /// Whether entries to apply are on their way.
     pub(crate) fn is_applying(&self) -> bool {
         self.under_way.values().any(|(purpose, _)| *purpose == Purpose::Apply)

@@ -46,6 +46,11 @@ impl Forwards {
         Self { next: salt, fresh: Vec::new(), sent: BTreeMap::new(), bytes: 0, expire_at: Time(0) }
     }
 
+    /// Whether no command waits for its answer.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.fresh.is_empty() && self.sent.is_empty()
+    }
+
     fn name(&mut self, proposal: ProposalId, cost: u64, at: Time) -> ProposalId {
         self.next = self.next.wrapping_add(1);
         let name = ProposalId(self.next);

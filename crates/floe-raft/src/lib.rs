@@ -214,6 +214,7 @@ mod message;
 mod mutant;
 mod node;
 mod outbox;
+mod quiet;
 mod quorum;
 mod random;
 mod reads;

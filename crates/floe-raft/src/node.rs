@@ -383,7 +383,7 @@ impl Node {
     }
 
     /// Time never goes back here, whatever the host's clock does.
-    fn advance(&mut self, now: Time) {
+    pub(crate) fn advance(&mut self, now: Time) {
         self.now = self.now.max(now);
         self.dirty = true;
     }
@@ -550,7 +550,7 @@ impl Node {
     }
 
     /// In debug builds, stops at the first input that breaks a rule.
-    fn check(&mut self) {
+    pub(crate) fn check(&mut self) {
         if cfg!(debug_assertions) {
             let mut invariants = std::mem::take(&mut self.invariants);
             let checked = invariants.check(self);

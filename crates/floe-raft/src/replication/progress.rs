@@ -97,6 +97,13 @@ impl Progress {
         self.answered.is_some_and(|answered| now.since(answered) < within)
     }
 
+    /// The host did not call the leader for a while, and saw the peer last at `seen`. An answer from before counts for
+    /// no quorum check.
+    pub(crate) fn resumed(&mut self, seen: Option<Time>) {
+        self.recent = false;
+        self.answered = self.answered.max(seen);
+    }
+
     /// Its process is dead: nothing that was under way arrives, and no answer comes.
     pub(crate) fn gone(&mut self) {
         self.probe(self.next, true);
