@@ -34,6 +34,8 @@ enum Task {
     },
     /// Run simulated clusters from fresh seeds for some minutes, and fail if one breaks a rule.
     Sim(Simulation),
+    /// Put old bugs back, one at a time, and fail if the simulator does not find one of them.
+    Ledger(Simulation),
     /// Kill real floe processes while they are written to, and check that nothing acknowledged is lost.
     Crash(Processes),
     /// Play the crash phases R24, R27 and the split brain R29 on real floe processes.
@@ -51,7 +53,7 @@ struct Processes {
     arguments: Vec<String>,
 }
 
-/// The arguments of the simulator's sweep; `--help` after the task's name lists them.
+/// The arguments of the tasks that simulate; `--help` after the task's name lists them.
 #[derive(clap::Args)]
 #[command(disable_help_flag = true)]
 struct Simulation {
@@ -76,6 +78,7 @@ fn run(task: Task) -> Result<()> {
         Task::Tidy => tidy::run(),
         Task::Codegen { check } => Ok(codegen::run(check)?),
         Task::Sim(task) => simulate(&task.arguments),
+        Task::Ledger(task) => ledger(&task.arguments),
         Task::Crash(task) => processes("crash", task.release, &task.arguments),
         Task::Phases(task) => processes("phases", task.release, &task.arguments),
     }
@@ -84,6 +87,13 @@ fn run(task: Task) -> Result<()> {
 /// Runs `xtask/sim`, optimised: its worth is in the number of seeds.
 fn simulate(arguments: &[String]) -> Result<()> {
     let mut command = workspace::cargo(["run", "--quiet", "--release", "--package", "xtask-sim", "--"])?;
+    workspace::succeed(command.args(arguments))
+}
+
+/// Runs `xtask/ledger`, the only program into which the old bugs are compiled.
+fn ledger(arguments: &[String]) -> Result<()> {
+    let mut command = workspace::cargo(["run", "--quiet", "--release", "--package", "xtask-ledger"])?;
+    command.args(["--features", "mutants", "--"]);
     workspace::succeed(command.args(arguments))
 }
 

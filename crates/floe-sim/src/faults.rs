@@ -208,7 +208,7 @@ impl World {
             self.crash(host, 10 * MS)?;
             let id = self.hosts[host].id;
             let membership = self.hosts[host].storage.checkpoint().membership.clone();
-            self.hosts[host].storage = Storage::new(id, &membership, false);
+            self.hosts[host].storage = Storage::new(id, &membership, &self.plan.host);
             return Ok(());
         }
         // A majority of the voters keeps its disks, whatever the schedule says.

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use floe_raft::{
-    Entry, FetchId, Fetched, Index, LogId, Membership, Node, NodeId, ProposalId, ReadId, RoleKind,
-    SnapshotOutcome, Term, Write, WriteId,
+    Entry, FetchId, Fetched, Index, Invariants, LogId, Membership, Node, NodeId, ProposalId, ReadId,
+    RoleKind, SnapshotOutcome, Term, Write, WriteId,
 };
 
 use crate::clock::{Clock, Moment};
@@ -48,6 +48,8 @@ pub(crate) struct LifeId(pub(crate) u32);
 #[derive(Debug)]
 pub(crate) struct Life {
     pub(crate) node: Node,
+    /// The core's own rules, from each turn to the next.
+    pub(crate) invariants: Invariants,
     /// Inputs that wait for the next step.
     pub(crate) inbox: Vec<(EventId, Input)>,
     /// A step is due already.
@@ -140,6 +142,7 @@ impl Life {
             seen,
             membership: node.membership().clone(),
             node,
+            invariants: Invariants::default(),
             inbox: Vec::new(),
             waking: false,
             armed: None,

@@ -36,7 +36,7 @@ mod world;
 pub use action::{Action, Link, Target};
 pub use check::{Invariant, Violation};
 pub use clock::{Moment, Rate};
-pub use mutant::HostMutant;
+pub use mutant::{HostMutant, Mutant};
 pub use name::UnknownName;
 pub use plan::{Feature, HostPlan, NetworkPlan, Plan, Restrictions, WorkloadPlan};
 pub use rng::{Rng, Stream};

@@ -39,46 +39,134 @@ pub enum HostMutant {
 }
 
 impl HostMutant {
-    /// Every mutant and its name.
-    pub const ALL: [(Self, &'static str); 16] = [
-        (Self::AckBeforeSync, "host-ack-before-sync"),
-        (Self::ForgetVote, "host-forget-vote"),
-        (Self::ForgetHardState, "host-forget-hard-state"),
-        (Self::SplitHardState, "host-split-hard-state"),
-        (Self::LoseTail, "host-lose-tail"),
-        (Self::KeepTail, "host-keep-tail"),
-        (Self::ApplyOutOfOrder, "host-apply-out-of-order"),
-        (Self::ApplyTwice, "host-apply-twice"),
-        (Self::ApplyNotAll, "host-apply-not-all"),
-        (Self::OldSnapshot, "host-old-snapshot"),
-        (Self::ReadWithoutIndex, "host-read-without-index"),
-        (Self::ReadCheckpoint, "host-read-checkpoint"),
-        (Self::AckBeforeCommit, "host-ack-before-commit"),
-        (Self::AckOverwritten, "host-ack-overwritten"),
-        (Self::CompactAhead, "host-compact-ahead"),
-        (Self::ReuseId, "host-reuse-id"),
+    /// Every mutant, its name, and who had the bug.
+    pub const ALL: [(Self, &'static str, &'static str); 16] = [
+        (Self::AckBeforeSync, "host-ack-before-sync", "valkey #3887, goraft #150"),
+        (Self::ForgetVote, "host-forget-vote", "sofa-jraft #1243"),
+        (Self::ForgetHardState, "host-forget-hard-state", "hashicorp/raft #661"),
+        (Self::SplitHardState, "host-split-hard-state", "openraft's io_ordering, hashicorp/raft #661"),
+        (Self::LoseTail, "host-lose-tail", "etcd #14098"),
+        (Self::KeepTail, "host-keep-tail", "hashicorp/raft #697"),
+        (Self::ApplyOutOfOrder, "host-apply-out-of-order", "trap 72: replicas that diverge in silence"),
+        (Self::ApplyTwice, "host-apply-twice", "etcd #13766"),
+        (Self::ApplyNotAll, "host-apply-not-all", "etcd #13766"),
+        (Self::OldSnapshot, "host-old-snapshot", "openraft #1892"),
+        (Self::ReadWithoutIndex, "host-read-without-index", "Jepsen (2014): etcd, Consul"),
+        (Self::ReadCheckpoint, "host-read-checkpoint", "etcd #3879, etcd/raft #105"),
+        (Self::AckBeforeCommit, "host-ack-before-commit", "Jepsen: MongoDB with write concern 1"),
+        (Self::AckOverwritten, "host-ack-overwritten", "scylla #31559"),
+        (Self::CompactAhead, "host-compact-ahead", "trap 64: a crash between snapshot and truncation"),
+        (Self::ReuseId, "host-reuse-id", "openraft #2002, restate #2415"),
     ];
 
     /// The mutant of a name.
     pub fn of_name(name: &str) -> Option<Self> {
-        Self::ALL.iter().find(|(_, known)| *known == name).map(|(mutant, _)| *mutant)
+        Self::ALL.iter().find(|(_, known, _)| *known == name).map(|(mutant, _, _)| *mutant)
     }
 
     /// Its name.
     pub fn name(self) -> &'static str {
-        Self::ALL.iter().find(|(mutant, _)| *mutant == self).map_or("unknown", |(_, name)| name)
+        Self::ALL.iter().find(|(mutant, _, _)| *mutant == self).map_or("unknown", |(_, name, _)| name)
+    }
+
+    /// Who had the bug.
+    pub fn origin(self) -> &'static str {
+        Self::ALL.iter().find(|(mutant, _, _)| *mutant == self).map_or("unknown", |(_, _, origin)| origin)
+    }
+}
+
+/// A bug that a world's every member has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mutant {
+    /// One of the simulator's own hosts.
+    Host(HostMutant),
+    /// One of the core.
+    #[cfg(feature = "mutants")]
+    Core(floe_raft::Mutant),
+    /// One of the log.
+    #[cfg(feature = "mutants")]
+    Log(floe_wal::Mutant),
+}
+
+impl Mutant {
+    /// Every mutant.
+    pub fn all() -> Vec<Self> {
+        let hosts = HostMutant::ALL.iter().map(|(mutant, _, _)| Self::Host(*mutant));
+        #[cfg(feature = "mutants")]
+        let hosts = hosts
+            .chain(floe_raft::Mutant::ALL.iter().map(|(mutant, _, _)| Self::Core(*mutant)))
+            .chain(floe_wal::Mutant::ALL.iter().map(|(mutant, _, _)| Self::Log(*mutant)));
+        hosts.collect()
+    }
+
+    /// The mutant of a name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::all().into_iter().find(|mutant| mutant.name() == name)
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Host(mutant) => mutant.name(),
+            #[cfg(feature = "mutants")]
+            Self::Core(mutant) => mutant.name(),
+            #[cfg(feature = "mutants")]
+            Self::Log(mutant) => mutant.name(),
+        }
+    }
+
+    /// Who had the bug.
+    pub fn origin(self) -> &'static str {
+        match self {
+            Self::Host(mutant) => mutant.origin(),
+            #[cfg(feature = "mutants")]
+            Self::Core(mutant) => mutant.origin(),
+            #[cfg(feature = "mutants")]
+            Self::Log(mutant) => mutant.origin(),
+        }
+    }
+
+    /// The host's part of it.
+    pub(crate) fn host(self) -> Option<HostMutant> {
+        match self {
+            Self::Host(mutant) => Some(mutant),
+            #[cfg(feature = "mutants")]
+            Self::Core(_) | Self::Log(_) => None,
+        }
+    }
+
+    /// The core's part of it.
+    #[cfg(feature = "mutants")]
+    pub(crate) fn core(self) -> Option<floe_raft::Mutant> {
+        match self {
+            Self::Core(mutant) => Some(mutant),
+            Self::Host(_) | Self::Log(_) => None,
+        }
+    }
+
+    /// The log's part of it.
+    #[cfg(feature = "mutants")]
+    pub(crate) fn log(self) -> Option<floe_wal::Mutant> {
+        match self {
+            Self::Log(mutant) => Some(mutant),
+            Self::Host(_) | Self::Core(_) => None,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
     fn names_are_unique_and_lead_back() {
-        for (mutant, name) in HostMutant::ALL {
-            assert_eq!(HostMutant::of_name(name), Some(mutant));
-            assert_eq!(mutant.name(), name);
+        let names: BTreeSet<&str> = Mutant::all().into_iter().map(Mutant::name).collect();
+        assert_eq!(names.len(), Mutant::all().len());
+        for mutant in Mutant::all() {
+            assert_eq!(Mutant::of_name(mutant.name()), Some(mutant));
+            assert!(!mutant.origin().is_empty());
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use crate::mutant::HostMutant;
+use crate::mutant::Mutant;
 use crate::plan::Feature;
 
 /// A name that nothing has.
@@ -29,11 +29,11 @@ impl FromStr for Feature {
     }
 }
 
-impl FromStr for HostMutant {
+impl FromStr for Mutant {
     type Err = UnknownName;
 
     fn from_str(name: &str) -> Result<Self, UnknownName> {
-        let known = Self::ALL.iter().map(|(_, name)| *name);
+        let known = Self::all().into_iter().map(Self::name);
         Self::of_name(name).ok_or_else(|| UnknownName::new("mutant", name, known))
     }
 }
@@ -41,11 +41,12 @@ impl FromStr for HostMutant {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mutant::HostMutant;
 
     #[test]
     fn an_unknown_name_is_refused_with_those_that_are_known() {
         assert_eq!("loss".parse(), Ok(Feature::Loss));
-        assert_eq!("host-forget-vote".parse(), Ok(HostMutant::ForgetVote));
+        assert_eq!("host-forget-vote".parse(), Ok(Mutant::Host(HostMutant::ForgetVote)));
         let refused = "weather".parse::<Feature>().unwrap_err().to_string();
         assert!(
             refused.starts_with("there is no feature `weather`; there are loss, duplicate,"),

@@ -119,14 +119,16 @@ impl Feature {
     }
 }
 
-/// What is taken away from a seed: how a shrunk failure is written down.
+/// What is taken away from a seed, or forced upon it: how a shrunk failure is written down.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Restrictions {
     /// The number of voters, instead of the seed's own.
     pub voters: Option<u64>,
     /// The number of clients, instead of the seed's own.
     pub clients: Option<u64>,
-    /// Features that are off.
+    /// Features that are on, whatever the seed has drawn.
+    pub with: BTreeSet<Feature>,
+    /// Features that are off, even those.
     pub without: BTreeSet<Feature>,
     /// Interventions of the schedule that do not take place, by their number.
     pub skip: BTreeSet<u32>,
@@ -180,6 +182,9 @@ pub struct HostPlan {
     pub peer_gone: bool,
     /// Whether the log is the real one.
     pub real_log: bool,
+    /// The old bug that it has.
+    #[cfg(feature = "mutants")]
+    pub log_mutant: Option<floe_wal::Mutant>,
 }
 
 /// The clients of a seed. Times in nanoseconds.
@@ -237,7 +242,7 @@ impl Plan {
         let learner_count = rng.between(1, 2);
         let features: BTreeSet<Feature> =
             Feature::ALL.iter().filter(|_| rng.coin()).map(|(feature, _)| *feature).collect();
-        let features = &features - &restrictions.without;
+        let features = &(&features | &restrictions.with) - &restrictions.without;
         let voter_count = restrictions.voters.unwrap_or(drawn_voters).clamp(1, 16);
         let learner_count = if features.contains(&Feature::Learners) { learner_count } else { 0 };
         let voters: Vec<NodeId> = (1..=voter_count).map(NodeId).collect();

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::check::{Checked, Invariant, Violation, broken};
 use crate::clock::{Moment, SECOND};
-use crate::mutant::HostMutant;
+use crate::mutant::Mutant;
 use crate::plan::{Feature, Plan, Restrictions};
 use crate::trace::{Sink, Trace, TraceHash};
 use crate::world::World;
@@ -15,8 +15,8 @@ use crate::world::World;
 pub struct Options {
     /// What is taken away from each seed.
     pub restrictions: Restrictions,
-    /// A rule that every host breaks.
-    pub mutant: Option<HostMutant>,
+    /// A bug that every member has.
+    pub mutant: Option<Mutant>,
 }
 
 /// What became of a seed.
@@ -27,7 +27,7 @@ pub struct Outcome {
     /// The restrictions that it ran under.
     pub restrictions: Restrictions,
     /// The mutant that it ran with.
-    pub mutant: Option<HostMutant>,
+    pub mutant: Option<Mutant>,
     /// The rule that was broken, if one was.
     pub violation: Option<Violation>,
     /// The hash of all that happened.
@@ -68,6 +68,10 @@ impl Outcome {
         }
         if let Some(seconds) = restrictions.seconds {
             command += &format!(" --seconds {seconds}");
+        }
+        if !restrictions.with.is_empty() {
+            let names: Vec<&str> = restrictions.with.iter().map(|feature| feature.name()).collect();
+            command += &format!(" --with {}", names.join(","));
         }
         if !restrictions.without.is_empty() {
             let names: Vec<&str> = restrictions.without.iter().map(|feature| feature.name()).collect();
@@ -114,9 +118,14 @@ pub fn run_traced(seed: u64, options: &Options, sink: impl FnMut(&str) + 'static
 
 fn run_with(seed: u64, options: &Options, sink: Option<Sink>) -> Outcome {
     let mut restrictions = options.restrictions.clone();
-    if options.mutant.is_some() {
-        // A mutant's damage is done to the plain log.
-        restrictions.without.insert(Feature::RealLog);
+    match options.mutant {
+        // Its damage is done to the plain log.
+        Some(Mutant::Host(_)) => drop(restrictions.without.insert(Feature::RealLog)),
+        #[cfg(feature = "mutants")]
+        Some(Mutant::Log(_)) => drop(restrictions.with.insert(Feature::RealLog)),
+        #[cfg(feature = "mutants")]
+        Some(Mutant::Core(_)) => {}
+        None => {}
     }
     let plan = Plan::draw(seed, &restrictions);
     let mut world = World::new(plan, options.mutant, Trace::new(sink));
@@ -151,6 +160,7 @@ fn live(world: &mut World) -> Checked {
     world.begin()?;
     let end = world.plan.end;
     world.run_until(end)?;
+    world.check_unanswered()?;
     if world.plan.liveness {
         // Twice the time in which commits must resume, so that they also go on.
         let healed = Moment(end.0 + 8 * world.plan.election_timeout_max());

@@ -15,6 +15,7 @@ use crate::check::{self, Checked, Invariant, broken};
 use crate::image::LogImage;
 use crate::machine::Machine;
 use crate::mutant::HostMutant;
+use crate::plan::HostPlan;
 use crate::rng::Rng;
 
 /// The group that worlds of a single group have.
@@ -49,6 +50,8 @@ pub(crate) struct Checkpoint {
 struct RealLog {
     disk: SimDisk,
     open: Option<(Wal<SimDisk>, Reader<SimDisk>)>,
+    #[cfg(feature = "mutants")]
+    mutant: Option<floe_wal::Mutant>,
 }
 
 /// Why a write is not durable. The host must stop.
@@ -57,12 +60,17 @@ pub(crate) struct WriteFailed(pub(crate) String);
 
 impl Storage {
     /// An empty disk of a member of a new group.
-    pub(crate) fn new(node: NodeId, membership: &Membership, real_log: bool) -> Self {
+    pub(crate) fn new(node: NodeId, membership: &Membership, plan: &HostPlan) -> Self {
         Self {
             node,
             image: LogImage::default(),
             membership: membership.clone(),
-            real: real_log.then(|| RealLog { disk: SimDisk::new(), open: None }),
+            real: plan.real_log.then(|| RealLog {
+                disk: SimDisk::new(),
+                open: None,
+                #[cfg(feature = "mutants")]
+                mutant: plan.log_mutant,
+            }),
             checkpoint: Checkpoint { machine: Machine::new(), membership: membership.clone() },
             pending: Vec::new(),
         }
@@ -270,7 +278,12 @@ impl RealLog {
     /// Opens the log. When a write was `interrupted`, and the log cannot tell whether it was acknowledged, somebody who
     /// knows that it was not lets it be dropped, as an operator would; nobody may when no write was under way.
     fn open(&mut self, node: NodeId, interrupted: bool) -> Result<LogImage, Box<check::Violation>> {
-        let options = Options { segment_bytes: SEGMENT_BYTES, ..Options::new(1, node.0) };
+        let options = Options {
+            segment_bytes: SEGMENT_BYTES,
+            #[cfg(feature = "mutants")]
+            mutant: self.mutant,
+            ..Options::new(1, node.0)
+        };
         let opened = match Wal::open(self.disk.clone(), options.clone()) {
             Err(OpenError::Corrupt { undecided: true, .. }) if interrupted => {
                 Wal::open_discarding_undecided(self.disk.clone(), options)

@@ -9,7 +9,7 @@ use crate::clock::{Clock, MS, Moment, SECOND};
 use crate::host::{Host, Input, Life, LifeId};
 use crate::image::LogImage;
 use crate::machine::OpId;
-use crate::mutant::HostMutant;
+use crate::mutant::{HostMutant, Mutant};
 use crate::net::{Network, Packet, TransferId};
 use crate::plan::Plan;
 use crate::queue::Queue;
@@ -87,7 +87,15 @@ pub(crate) enum Mend {
 }
 
 impl World {
-    pub(crate) fn new(plan: Plan, mutant: Option<HostMutant>, trace: Trace) -> Self {
+    pub(crate) fn new(plan: Plan, mutant: Option<Mutant>, trace: Trace) -> Self {
+        #[cfg(feature = "mutants")]
+        let mut plan = plan;
+        #[cfg(feature = "mutants")]
+        {
+            plan.config.mutant = mutant.and_then(Mutant::core);
+            plan.host.log_mutant = mutant.and_then(Mutant::log);
+        }
+        let mutant = mutant.and_then(Mutant::host);
         let seed = plan.seed;
         let mut host_rng = Rng::new(seed, Stream::Host);
         let membership = Membership {
@@ -100,7 +108,7 @@ impl World {
             .map(|id| Host {
                 id,
                 clock: Clock::new(host_rng.below(1_000 * SECOND)),
-                storage: Storage::new(id, &membership, plan.host.real_log && mutant.is_none()),
+                storage: Storage::new(id, &membership, &plan.host),
                 life: None,
                 lives: LifeId(0),
                 paused_until: None,
@@ -329,6 +337,8 @@ impl World {
         let Self { hosts, check, trace, .. } = self;
         let Some(life) = hosts[host].life.as_mut() else { return Ok(()) };
         let id = life.node.id();
+        let sound = life.invariants.check(&life.node);
+        sound.map_err(|violation| broken(Invariant::NodeIsSound, violation.to_string()))?;
         let (term, leads, commit) = (life.node.term(), life.node.is_leader(), life.node.commit());
         let seen = std::mem::replace(&mut life.seen, crate::host::Seen { term, leads, commit });
         if term != seen.term {
@@ -355,6 +365,28 @@ impl World {
         }
         if elected && let Some(life) = hosts[host].life.as_ref() {
             check.commits.elected(id, term, &life.log)?;
+        }
+        Ok(())
+    }
+}
+
+impl World {
+    /// Every read that clients wait for is known to the node that was asked, or was answered: one that is forgotten
+    /// would be waited for as long as the client has patience.
+    pub(crate) fn check_unanswered(&self) -> Checked {
+        for life in self.hosts.iter().filter_map(|host| host.life.as_ref()) {
+            let asked = life.inbox.iter().any(|(_, input)| matches!(input, Input::Operation(_)));
+            let known = life.node.status().reads_waiting;
+            if !asked && life.reads.len() > known {
+                return Err(broken(
+                    Invariant::Answered,
+                    format!(
+                        "n{} has {} reads to answer and knows of {known}",
+                        life.node.id(),
+                        life.reads.len()
+                    ),
+                ));
+            }
         }
         Ok(())
     }

@@ -30,6 +30,7 @@ mod error;
 mod identifier;
 mod index;
 mod mend;
+mod mutant;
 mod reader;
 mod record;
 mod recovery;
@@ -41,6 +42,8 @@ mod wal;
 
 pub use disk::{Disk, DiskFile};
 pub use error::{AppendError, OpenError, ReadError, SpareError};
+#[cfg(feature = "mutants")]
+pub use mutant::Mutant;
 pub use reader::Reader;
 pub use spare::SpareMaker;
 pub use wal::{Options, RecoveredGroup, Wal};

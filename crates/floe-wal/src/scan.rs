@@ -7,6 +7,7 @@ use floe_raft::{GroupId, HardState};
 use crate::disk::{Disk, DiskFile};
 use crate::error::OpenError;
 use crate::identifier::{Identifier, Slot};
+use crate::mutant::{Mutant, Mutation};
 use crate::record::{Fault, FrameHeader, check_records, restore_hard_states};
 use crate::segment::{
     Binding, Geometry, HEADER_BYTES, SECTOR_BYTES, SLOT_BYTES, SegmentHeader, VERSION, name_of,
@@ -28,6 +29,7 @@ pub(crate) struct SegmentFile<F> {
     pub(crate) header: SegmentHeader,
     /// Where a copy of the header is bad.
     pub(crate) bad_headers: Vec<u64>,
+    pub(crate) mutation: Mutation,
 }
 
 impl<F: DiskFile> SegmentFile<F> {
@@ -87,7 +89,8 @@ impl<F: DiskFile> SegmentFile<F> {
             return Err(corrupt("the file has another length than its header says"));
         }
         let binding = Binding::new(options.cluster, options.member, sequence);
-        Ok(Self { name, file: Arc::new(file), geometry, binding, header, bad_headers })
+        let mutation = options.mutation();
+        Ok(Self { name, file: Arc::new(file), geometry, binding, header, bad_headers, mutation })
     }
 
     /// Reads the identifier region.
@@ -209,7 +212,7 @@ impl<F: DiskFile> FrameScan<'_, F> {
         slots: &SlotRegion,
         slot: u64,
     ) -> Result<Found, OpenError> {
-        let binding = self.segment.binding;
+        let (binding, mutation) = (self.segment.binding, self.segment.mutation);
         let bad =
             |reason| Found::Bad { fault: Fault { offset, reason, header: None, record: 0 }, header: None };
         let room = self.segment.geometry.frames_end().saturating_sub(offset);
@@ -230,7 +233,8 @@ impl<F: DiskFile> FrameScan<'_, F> {
             return Ok(bad("a frame is longer than its segment"));
         }
         let frame = self.bytes(offset, u64::from(header.length))?;
-        if check_records(frame, &header, binding, offset).is_ok() {
+        let is_whole = check_records(frame, &header, binding, offset).is_ok();
+        if is_whole || mutation.is(Mutant::TornFrameTaken) {
             return Ok(Found::Good(header));
         }
         let copies = slots.hard_states(slot, header.hard_states);

@@ -11,10 +11,11 @@ use crate::disk::{Disk, DiskFile};
 use crate::error::{AppendError, OpenError, SpareError};
 use crate::identifier::{Identifier, Slot};
 use crate::index::{Catalog, Location, Segment, Shared};
+use crate::mutant::{Mutant, Mutation};
 use crate::reader::Reader;
 use crate::record::{FrameHeader, FrameWriter};
 use crate::recovery::{self, Recovery, TailPolicy};
-use crate::segment::{Binding, Geometry, SEGMENT_BYTES_MAX, SegmentHeader, VERSION, name_of};
+use crate::segment::{Binding, Geometry, SEGMENT_BYTES_MAX, SLOT_BYTES, SegmentHeader, VERSION, name_of};
 use crate::spare::SpareMaker;
 
 /// What a log is told when it is opened.
@@ -26,6 +27,10 @@ pub struct Options {
     pub member: u64,
     /// The length of the segments that are made from now on: a multiple of 4096, from 32 KiB to 2 GiB.
     pub segment_bytes: u64,
+    /// The old bug that this log has, for the ledger of bugs; never set outside of it.
+    #[cfg(feature = "mutants")]
+    #[doc(hidden)]
+    pub mutant: Option<Mutant>,
 }
 
 impl Options {
@@ -34,7 +39,25 @@ impl Options {
 
     /// With segments of the usual length.
     pub fn new(cluster: u64, member: u64) -> Self {
-        Self { cluster, member, segment_bytes: Self::SEGMENT_BYTES }
+        Self {
+            cluster,
+            member,
+            segment_bytes: Self::SEGMENT_BYTES,
+            #[cfg(feature = "mutants")]
+            mutant: None,
+        }
+    }
+
+    /// Which old bug this log has.
+    #[cfg(feature = "mutants")]
+    pub(crate) fn mutation(&self) -> Mutation {
+        Mutation(self.mutant)
+    }
+
+    /// None, without the feature.
+    #[cfg(not(feature = "mutants"))]
+    pub(crate) const fn mutation(&self) -> Mutation {
+        Mutation()
     }
 }
 
@@ -236,6 +259,7 @@ impl<D: Disk> Wal<D> {
 
     /// The usual way: a frame behind the others.
     fn write_frame(&mut self, plan: &Plan<'_>) -> Result<(), AppendError> {
+        let mutation = self.options.mutation();
         let active = &mut self.active;
         self.frame.begin(active.binding, active.offset, active.number, active.previous);
         for (group, hard_state) in plan.hard_states() {
@@ -252,11 +276,20 @@ impl<D: Disk> Wal<D> {
             &header,
             active.offset,
         );
+        if mutation.is(Mutant::OneCopy) {
+            let identifier = self.slots.len() - SLOT_BYTES as usize;
+            self.slots[..identifier].fill(0);
+        }
 
         let failed = |action, source| failed(action, name_of(active.sequence), source);
         active.file.write_at(active.offset, self.frame.bytes()).map_err(|e| failed("write", e))?;
         active.file.write_at(slot_offset, &self.slots).map_err(|e| failed("write", e))?;
-        active.file.sync().map_err(|e| failed("sync", e))?;
+        if !mutation.is(Mutant::NoSync) {
+            let synced = active.file.sync().map_err(|e| failed("sync", e));
+            if !mutation.is(Mutant::SyncFailureIgnored) {
+                synced?;
+            }
+        }
 
         active.advance(&header);
         plan.perform(&mut self.shared.lock(), &self.locations);
@@ -282,8 +315,12 @@ impl<D: Disk> Wal<D> {
             previous_end: old.offset,
             previous: old.previous,
         };
-        let mut maker =
-            SegmentMaker { frame: &mut self.frame, slots: &mut self.slots, statements: &statements };
+        let mut maker = SegmentMaker {
+            frame: &mut self.frame,
+            slots: &mut self.slots,
+            statements: &statements,
+            mutation: self.options.mutation(),
+        };
         let new = maker
             .make(&self.disk, &spare, file, &header, geometry, |frame| {
                 plan.encode_records(frame, header.sequence, &mut self.locations);
@@ -331,6 +368,7 @@ struct SegmentMaker<'a> {
     frame: &'a mut FrameWriter,
     slots: &'a mut Vec<u8>,
     statements: &'a BTreeMap<GroupId, Statement>,
+    mutation: Mutation,
 }
 
 impl SegmentMaker<'_> {
@@ -371,7 +409,9 @@ impl SegmentMaker<'_> {
         write(slot_offset, self.slots)?;
         new.file.sync().map_err(|e| ("sync", e))?;
         disk.rename(spare, &name_of(header.sequence)).map_err(|e| ("name", e))?;
-        disk.sync_dir().map_err(|e| ("sync the directory for", e))?;
+        if !self.mutation.is(Mutant::NameNotSynced) {
+            disk.sync_dir().map_err(|e| ("sync the directory for", e))?;
+        }
         new.advance(&frame);
         Ok(new)
     }
@@ -441,8 +481,12 @@ fn begin<D: Disk>(
         previous: 0,
     };
     let statements = BTreeMap::new();
-    let mut maker =
-        SegmentMaker { frame: &mut FrameWriter::new(), slots: &mut Vec::new(), statements: &statements };
+    let mut maker = SegmentMaker {
+        frame: &mut FrameWriter::new(),
+        slots: &mut Vec::new(),
+        statements: &statements,
+        mutation: options.mutation(),
+    };
     let active = maker
         .make(disk, &spare, file, &header, geometry, |_| {})
         .map_err(|(action, source)| OpenError::Io { action, file: name_of(header.sequence), source })?;

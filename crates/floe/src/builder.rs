@@ -158,7 +158,7 @@ fn open(config: &NodeConfig) -> Result<(Wal<FileDisk>, RecoveredGroup, Identity)
     let has_log = files.iter().any(|file| file.ends_with(".log"));
     let mut identity = Identity::establish(config, has_log)?;
     let options =
-        Options { cluster: config.cluster, member: config.id.0, segment_bytes: config.segment_bytes };
+        Options { segment_bytes: config.segment_bytes, ..Options::new(config.cluster, config.id.0) };
     let (mut wal, mut groups) = Wal::open(disk, options)?;
     if !has_log {
         begin_log(&mut wal)?;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use clap::Parser;
-use floe_sim::{Feature, HostMutant, Options, Restrictions, Sweep, run, shrink};
+use floe_sim::{Feature, Mutant, Options, Restrictions, Sweep, run, shrink};
 
 /// Runs simulated clusters from fresh seeds, two at a time, and fails if one breaks a rule.
 #[derive(Parser, Debug)]
@@ -34,9 +34,12 @@ struct Arguments {
     /// Features that are off, by name, separated by commas.
     #[arg(long, value_delimiter = ',')]
     without: Vec<Feature>,
+    /// Features that are on, whatever each seed has drawn.
+    #[arg(long, value_delimiter = ',')]
+    with: Vec<Feature>,
     /// A rule that every host breaks, by name: the sweep must find it.
     #[arg(long)]
-    mutant: Option<HostMutant>,
+    mutant: Option<Mutant>,
     /// How many variants of a failing seed are tried to make it smaller.
     #[arg(long, default_value_t = 300)]
     shrink: u32,
@@ -81,7 +84,8 @@ fn sweep(arguments: &Arguments) -> Result<()> {
 
 fn options(arguments: &Arguments) -> Options {
     let without = arguments.without.iter().copied().collect();
-    let restrictions = Restrictions { voters: arguments.voters, without, ..Restrictions::default() };
+    let with = arguments.with.iter().copied().collect();
+    let restrictions = Restrictions { voters: arguments.voters, with, without, ..Restrictions::default() };
     Options { restrictions, mutant: arguments.mutant }
 }
 

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 
 use clap::Args;
-use floe_sim::{Feature, HostMutant, Options, Outcome, Restrictions, Statistics, run, run_traced, shrink};
+use floe_sim::{Feature, Mutant, Options, Outcome, Restrictions, Statistics, run, run_traced, shrink};
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -47,6 +47,9 @@ struct Less {
     /// How many simulated seconds the faults last
     #[arg(long)]
     seconds: Option<u64>,
+    /// Features that are on, whatever the seed has drawn, by name, separated by commas
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    with: Vec<Feature>,
     /// Features that are off, by name, separated by commas
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     without: Vec<Feature>,
@@ -55,14 +58,15 @@ struct Less {
     skip: Vec<u32>,
     /// A rule that every host breaks, by name
     #[arg(long, value_name = "NAME")]
-    mutant: Option<HostMutant>,
+    mutant: Option<Mutant>,
 }
 
 impl Less {
     fn options(self) -> Options {
-        let Self { voters, clients, seconds, without, skip, mutant } = self;
-        let (without, skip) = (BTreeSet::from_iter(without), BTreeSet::from_iter(skip));
-        Options { restrictions: Restrictions { voters, clients, without, skip, seconds }, mutant }
+        let Self { voters, clients, seconds, with, without, skip, mutant } = self;
+        let (with, without) = (BTreeSet::from_iter(with), BTreeSet::from_iter(without));
+        let skip = BTreeSet::from_iter(skip);
+        Options { restrictions: Restrictions { voters, clients, with, without, skip, seconds }, mutant }
     }
 }
 

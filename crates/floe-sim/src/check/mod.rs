@@ -66,6 +66,8 @@ pub enum Invariant {
     NoPanic,
     /// A node starts from whatever a crash leaves.
     Restarts,
+    /// What the core knows of itself agrees with itself ([`floe_raft::Invariants`]).
+    NodeIsSound,
 }
 
 impl Invariant {
@@ -93,6 +95,7 @@ impl Invariant {
             Self::Liveness => "liveness",
             Self::NoPanic => "no-panic",
             Self::Restarts => "restarts",
+            Self::NodeIsSound => "node-is-sound",
         }
     }
 }

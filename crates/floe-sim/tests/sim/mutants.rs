@@ -1,11 +1,11 @@
 //! Every way in which a host can break its contract is found. `needed` is how many seeds it took when the test was
 //! written; the sweep may take ten thousand.
 
-use floe_sim::{HostMutant, Invariant, Options, sweep};
+use floe_sim::{HostMutant, Invariant, Mutant, Options, sweep};
 
 /// Sweeps until the mutant is found, at most over `limit` seeds, and checks which rule caught it.
 fn found(mutant: HostMutant, limit: u64, rules: &[Invariant]) {
-    let options = Options { mutant: Some(mutant), ..Options::default() };
+    let options = Options { mutant: Some(Mutant::Host(mutant)), ..Options::default() };
     let sweep = sweep(1..=limit, &options, |sweep| sweep.failures.is_empty());
     let Some(failure) = sweep.failures.first() else {
         panic!("{} is not found within {limit} seeds", mutant.name());
@@ -26,7 +26,7 @@ macro_rules! mutants {
         #[test]
         fn every_mutant_has_a_test() {
             let tested = [$(HostMutant::$mutant),*];
-            assert!(HostMutant::ALL.iter().all(|(mutant, _)| tested.contains(mutant)));
+            assert!(HostMutant::ALL.iter().all(|(mutant, _, _)| tested.contains(mutant)));
         }
     };
 }

@@ -1,9 +1,9 @@
 //! A failure becomes smaller and stays the same failure.
 
-use floe_sim::{HostMutant, Options, Outcome, run, shrink, sweep};
+use floe_sim::{HostMutant, Mutant, Options, Outcome, run, shrink, sweep};
 
 fn a_failure() -> Outcome {
-    let options = Options { mutant: Some(HostMutant::ForgetVote), ..Options::default() };
+    let options = Options { mutant: Some(Mutant::Host(HostMutant::ForgetVote)), ..Options::default() };
     let mut sweep = sweep(1..600, &options, |sweep| sweep.failures.is_empty());
     sweep.failures.pop().expect("the mutant is found")
 }
