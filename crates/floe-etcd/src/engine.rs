@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use floe::{Handle, Index, ProposeError, ReadError, Term, UnknownCause};
-use floe_mvcc::{ApplyError, Command, Outcome, Reader, Reply};
+use floe_mvcc::{ApplyError, Command, Outcome, Reader, Reply, RequestId, Tag};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout, timeout_at};
 use tonic::Status;
@@ -13,6 +14,7 @@ use crate::config::{Config, Identity};
 use crate::convert;
 use crate::errors::{self, EtcdError};
 use crate::proto::etcdserverpb::ResponseHeader;
+use crate::sessions::{self, Stamps};
 
 /// Shared by all services and connections of a member.
 pub(crate) struct Engine {
@@ -23,6 +25,8 @@ pub(crate) struct Engine {
     /// Turns true when the server stops: streams that would run for ever end then.
     pub(crate) stopping: watch::Receiver<bool>,
     pub(crate) clock: Clock,
+    /// What named commands are stamped with.
+    pub(crate) stamps: Stamps,
 }
 
 /// Milliseconds since the start of the process: what leases are counted in. Never the time of day, which jumps.
@@ -45,6 +49,15 @@ impl Clock {
 pub(crate) struct Done {
     pub(crate) revision: i64,
     pub(crate) outcome: Outcome,
+}
+
+/// When a command is proposed again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Repeat {
+    /// When it certainly did not happen.
+    IfRefused,
+    /// Also when it may have happened: it carries a name, so it happens once.
+    UntilKnown,
 }
 
 /// How long to wait before something that was refused is tried again.
@@ -71,12 +84,11 @@ impl Engine {
     /// Replicates a command and gives what it did. What certainly did not happen is tried again until the request's
     /// time is over; what may have happened never is.
     pub(crate) async fn propose(&self, command: &Command) -> Result<Done, Status> {
-        self.admit(command).await?;
-        let reply = self.replicate(command).await?;
-        match reply.outcome {
-            Ok(outcome) => Ok(Done { revision: reply.revision, outcome }),
-            Err(error) => Err(refusal(error).into()),
+        self.check_lag()?;
+        if !self.has_room(command).await? {
+            return Err(EtcdError::NoSpace.into());
         }
+        answer(self.replicate(command.encode(), Repeat::IfRefused).await?)
     }
 
     /// Replicates a command that was decided on while this member led in `term`, unless it does not lead in that term any
@@ -85,33 +97,57 @@ impl Engine {
         self.handle.propose_in_term(term, command.encode()).await.map(|_| ())
     }
 
-    /// Refuses what would make a bad state worse: writes while many committed ones still wait to be applied, and
-    /// writes that do not fit into the store.
-    async fn admit(&self, command: &Command) -> Result<(), Status> {
+    /// As [`Engine::propose`], but at most once under the name that the client gave, on whatever member and however often
+    /// it asks; a retry gets the first answer. So an outcome that is unknown is no reason to stop trying.
+    pub(crate) async fn propose_once(
+        &self,
+        command: &Command,
+        request: Option<RequestId>,
+    ) -> Result<Done, Status> {
+        let Some(request) = request else {
+            return self.propose(command).await;
+        };
+        if let Some(reply) = self.reader.replay(request).map_err(unreadable)? {
+            return answer(reply);
+        }
+        self.check_lag()?;
+        // If there is none, the alarm is raised by now, and the store refuses the command by itself - unless it was
+        // applied before. Refused here, a retry would be told that nothing happened.
+        self.has_room(command).await?;
+        let tag = Tag { request, stamp_ms: self.stamps.next(self.reader.session_time_ms()) };
+        answer(self.replicate(command.encode_tagged(&tag), Repeat::UntilKnown).await?)
+    }
+
+    /// Refuses what would make a bad state worse: writes while many committed ones still wait to be applied.
+    fn check_lag(&self) -> Result<(), Status> {
         let lag = self.handle.commit().0.saturating_sub(self.handle.applied().0);
         if lag > self.config.max_apply_lag {
             return Err(EtcdError::TooManyRequests.into());
         }
+        Ok(())
+    }
+
+    /// Whether the command fits into the store. If not, the alarm is raised.
+    async fn has_room(&self, command: &Command) -> Result<bool, Status> {
         let growth = convert::growth_bytes(command);
         let Some(quota) = self.config.quota().filter(|_| growth > 0) else {
-            return Ok(());
+            return Ok(true);
         };
         // The file keeps the room of what was compacted and uses it again, so what is in use is what counts.
         if self.reader.size().in_use.saturating_add(growth) < quota {
-            return Ok(());
+            return Ok(true);
         }
         // The alarm makes every member refuse until somebody has made room and says so.
         let member = self.identity.member;
         let alarm = Command::Alarm { member, alarm: ALARM_NO_SPACE, raise: true };
         if !self.reader.alarms().contains(&(member, ALARM_NO_SPACE)) {
             tracing::warn!(quota, "the store has reached its quota; raising the NOSPACE alarm");
-            self.replicate(&alarm).await?;
+            self.replicate(alarm.encode(), Repeat::IfRefused).await?;
         }
-        Err(EtcdError::NoSpace.into())
+        Ok(false)
     }
 
-    async fn replicate(&self, command: &Command) -> Result<Reply, Status> {
-        let payload = command.encode();
+    async fn replicate(&self, payload: Bytes, repeat: Repeat) -> Result<Reply, Status> {
         if payload.len() > self.config.max_request_bytes {
             return Err(EtcdError::RequestTooLarge.into());
         }
@@ -134,6 +170,9 @@ impl Engine {
                 ProposeError::TooLarge { .. } => return Err(EtcdError::RequestTooLarge.into()),
                 ProposeError::Shutdown | ProposeError::Unknown(UnknownCause::Shutdown) => {
                     return Err(EtcdError::Stopped.into());
+                }
+                ProposeError::Unknown(UnknownCause::LeaderChanged) if repeat == Repeat::UntilKnown => {
+                    deadline
                 }
                 ProposeError::Unknown(UnknownCause::LeaderChanged) => {
                     return Err(EtcdError::TimeoutDueToLeaderFail.into());
@@ -219,9 +258,16 @@ impl Engine {
 /// etcd's number of the alarm that says the store is full.
 pub(crate) const ALARM_NO_SPACE: i32 = 1;
 
+fn answer(reply: Reply) -> Result<Done, Status> {
+    match reply.outcome {
+        Ok(outcome) => Ok(Done { revision: reply.revision, outcome }),
+        Err(error) => Err(refusal(error)),
+    }
+}
+
 /// What a client hears when a command changed nothing.
-fn refusal(error: ApplyError) -> EtcdError {
-    match error {
+fn refusal(error: ApplyError) -> Status {
+    let error = match error {
         ApplyError::KeyNotFound => EtcdError::KeyNotFound,
         ApplyError::LeaseNotFound => EtcdError::LeaseNotFound,
         ApplyError::LeaseExists => EtcdError::LeaseExists,
@@ -231,7 +277,10 @@ fn refusal(error: ApplyError) -> EtcdError {
         ApplyError::Corrupt => EtcdError::Corrupt,
         // Only a member of an older version can meet a command that it does not understand.
         ApplyError::Malformed => EtcdError::NotCapable,
-    }
+        ApplyError::Session(refusal) => return sessions::refusal(refusal),
+        ApplyError::ReplyNotKept => return Status::already_exists(format!("floe: {error}")),
+    };
+    error.into()
 }
 
 /// What a client hears when a read gives no answer.

@@ -19,6 +19,7 @@ use crate::front::Front;
 use crate::listener::{self, Workers};
 use crate::machine::Machine;
 use crate::service;
+use crate::sessions::Stamps;
 use crate::url::Url;
 
 /// The store's file in the data directory.
@@ -100,7 +101,15 @@ impl Server {
             name: config.name.clone(),
             client_urls: client_urls.iter().map(ToString::to_string).collect(),
         };
-        let engine = Arc::new(Engine { config, identity, handle, reader, stopping, clock: Clock::start() });
+        let engine = Arc::new(Engine {
+            config,
+            identity,
+            handle,
+            reader,
+            stopping,
+            clock: Clock::start(),
+            stamps: Stamps::start(),
+        });
         // Weak: the node keeps what answers, and must not keep itself alive through it.
         late.get_or_init(|| Arc::downgrade(&engine));
         let front = Front::new(&engine);

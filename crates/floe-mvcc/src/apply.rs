@@ -56,13 +56,15 @@ pub(crate) struct Applied {
 pub(crate) struct Batch<'a> {
     pub(crate) shared: &'a Shared,
     pub(crate) tables: Arc<Tables>,
-    txn: &'a WriteTransaction,
+    pub(crate) txn: &'a WriteTransaction,
     pub(crate) rows: Table<'a, u128, &'static [u8]>,
     pub(crate) applied: Applied,
     /// How many changes the present command has made. They are at the revision after the store's.
     sub: u32,
+    /// Whether a command of the batch carried a tag.
+    pub(crate) has_sessions: bool,
     /// A row while it is encoded.
-    scratch: Vec<u8>,
+    pub(crate) scratch: Vec<u8>,
     no_space: bool,
     corrupt: bool,
 }
@@ -83,6 +85,7 @@ impl<'a> Batch<'a> {
             rows: txn.open_table(record::REVISIONS).map_err(StorageError::redb)?,
             applied: Applied { state, staged: BTreeMap::new(), swept: Vec::new(), changes, row_bytes: 0 },
             sub: 0,
+            has_sessions: false,
             scratch: Vec::new(),
             no_space: roster.is_raised(NO_SPACE),
             corrupt: roster.is_raised(CORRUPT),
@@ -90,7 +93,8 @@ impl<'a> Batch<'a> {
     }
 
     /// Writes the state row and ends the batch. The transaction is still to be committed.
-    pub(crate) fn finish(self) -> Result<Applied, StorageError> {
+    pub(crate) fn finish(mut self) -> Result<Applied, StorageError> {
+        self.write_sessions()?;
         let mut meta = self.txn.open_table(record::META).map_err(StorageError::redb)?;
         meta.insert(record::STATE_KEY, &self.applied.state.encode()[..]).map_err(StorageError::redb)?;
         Ok(self.applied)
@@ -98,10 +102,18 @@ impl<'a> Batch<'a> {
 
     /// Applies one command. A payload that is no command changes nothing, on every replica alike.
     pub(crate) fn apply(&mut self, payload: &Bytes) -> Result<Reply, StorageError> {
-        let outcome = match Command::decode(payload) {
-            Ok(command) => self.command(&command)?,
-            Err(_) => Err(ApplyError::Malformed),
-        };
+        match Command::decode(payload) {
+            Ok((command, None)) => self.run(&command),
+            Ok((command, Some(tag))) => self.apply_once(&tag, &command),
+            Err(_) => {
+                Ok(Reply { revision: self.applied.state.revision, outcome: Err(ApplyError::Malformed) })
+            }
+        }
+    }
+
+    /// Applies a command as the next revision, if it changes something.
+    pub(crate) fn run(&mut self, command: &Command) -> Result<Reply, StorageError> {
+        let outcome = self.command(command)?;
         if self.sub > 0 {
             self.applied.state.revision += 1;
             self.sub = 0;
@@ -131,8 +143,7 @@ impl<'a> Batch<'a> {
                 Ok(Outcome::Done)
             }
             Command::Alarm { member, alarm, raise } => {
-                self.alarm(*member, *alarm, *raise)?;
-                Ok(Outcome::Done)
+                Ok(Outcome::Alarm { was_raised: self.alarm(*member, *alarm, *raise)? })
             }
         })
     }
@@ -301,7 +312,7 @@ impl<'a> Batch<'a> {
         }
         let mut leases = self.txn.open_table(record::LEASES).map_err(StorageError::redb)?;
         leases.insert(id, ttl).map_err(StorageError::redb)?;
-        Ok(Ok(Outcome::Done))
+        Ok(Ok(Outcome::LeaseGranted { id, ttl }))
     }
 
     fn lease_revoke(&mut self, id: i64) -> Result<Result<Outcome, ApplyError>, StorageError> {
@@ -329,13 +340,14 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    fn alarm(&mut self, member: u64, alarm: i32, raise: bool) -> Result<(), StorageError> {
+    /// Says whether the alarm was raised before.
+    fn alarm(&mut self, member: u64, alarm: i32, raise: bool) -> Result<bool, StorageError> {
         let mut alarms = self.txn.open_table(record::ALARMS).map_err(StorageError::redb)?;
-        if raise {
-            alarms.insert((member, alarm), ()).map_err(StorageError::redb)?;
+        let was_raised = if raise {
+            alarms.insert((member, alarm), ()).map_err(StorageError::redb)?.is_some()
         } else {
-            alarms.remove((member, alarm)).map_err(StorageError::redb)?;
-        }
+            alarms.remove((member, alarm)).map_err(StorageError::redb)?.is_some()
+        };
         drop(alarms);
         self.change_roster(|roster| {
             if raise {
@@ -344,7 +356,7 @@ impl<'a> Batch<'a> {
                 roster.alarms.remove(&(member, alarm));
             }
         });
-        Ok(())
+        Ok(was_raised)
     }
 
     fn change_roster(&mut self, change: impl FnOnce(&mut Roster)) {

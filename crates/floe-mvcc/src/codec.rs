@@ -5,6 +5,7 @@
 //! whatever it does not know: a replica that guessed could hold other data than its peers.
 
 use bytes::Bytes;
+use floe_session::Tag;
 
 use crate::command::{
     Command, Compare, CompareOperand, CompareResult, DeleteRange, MemberInfo, Put, Range, SortOrder,
@@ -13,11 +14,13 @@ use crate::command::{
 use crate::error::MalformedCommand;
 use crate::kv::KeyRange;
 
-/// The layout that this version writes.
+/// The layout of a command alone.
 const VERSION: u8 = 1;
+/// The layout of a command that carries a tag: the tag comes before the kind.
+const TAGGED: u8 = 2;
 
 /// How deep transactions nest at most. The API edge stops earlier: each level costs one of a transaction's operations.
-const MAX_DEPTH: usize = 128;
+pub(crate) const MAX_DEPTH: usize = 128;
 
 const PUT: u8 = 1;
 const DELETE_RANGE: u8 = 2;
@@ -35,53 +38,67 @@ impl Command {
     pub fn encode(&self) -> Bytes {
         let mut out = Vec::with_capacity(self.size_hint());
         out.push(VERSION);
-        match self {
-            Self::Put(put) => {
-                out.push(PUT);
-                write_put(&mut out, put);
-            }
-            Self::DeleteRange(delete) => {
-                out.push(DELETE_RANGE);
-                write_delete(&mut out, delete);
-            }
-            Self::Txn(txn) => {
-                out.push(TXN);
-                write_txn(&mut out, txn);
-            }
-            Self::Compact { revision } => {
-                out.push(COMPACT);
-                write_int(&mut out, *revision);
-            }
-            Self::LeaseGrant { id, ttl } => {
-                out.push(LEASE_GRANT);
-                write_int(&mut out, *id);
-                write_int(&mut out, *ttl);
-            }
-            Self::LeaseRevoke { id } => {
-                out.push(LEASE_REVOKE);
-                write_int(&mut out, *id);
-            }
-            Self::PublishMember(member) => {
-                out.push(PUBLISH_MEMBER);
-                write_member(&mut out, member);
-            }
-            Self::Alarm { member, alarm, raise } => {
-                out.push(ALARM);
-                write_uint(&mut out, *member);
-                write_int(&mut out, i64::from(*alarm));
-                out.push(u8::from(*raise));
-            }
-        }
+        self.write(&mut out);
         Bytes::from(out)
     }
 
-    /// The command that `payload` holds. Keys and values are slices of it.
-    pub fn decode(payload: &Bytes) -> Result<Self, MalformedCommand> {
-        let mut input = Input { bytes: payload, at: 0 };
-        let version = input.byte()?;
-        if version != VERSION {
-            return Err(MalformedCommand::Version(version));
+    /// The command as a log entry's payload that is applied once, however often it is in the log under the tag's request.
+    pub fn encode_tagged(&self, tag: &Tag) -> Bytes {
+        let mut out = Vec::with_capacity(Tag::BYTES + self.size_hint());
+        out.push(TAGGED);
+        out.extend_from_slice(&tag.to_bytes());
+        self.write(&mut out);
+        Bytes::from(out)
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Put(put) => {
+                out.push(PUT);
+                write_put(out, put);
+            }
+            Self::DeleteRange(delete) => {
+                out.push(DELETE_RANGE);
+                write_delete(out, delete);
+            }
+            Self::Txn(txn) => {
+                out.push(TXN);
+                write_txn(out, txn);
+            }
+            Self::Compact { revision } => {
+                out.push(COMPACT);
+                write_int(out, *revision);
+            }
+            Self::LeaseGrant { id, ttl } => {
+                out.push(LEASE_GRANT);
+                write_int(out, *id);
+                write_int(out, *ttl);
+            }
+            Self::LeaseRevoke { id } => {
+                out.push(LEASE_REVOKE);
+                write_int(out, *id);
+            }
+            Self::PublishMember(member) => {
+                out.push(PUBLISH_MEMBER);
+                write_member(out, member);
+            }
+            Self::Alarm { member, alarm, raise } => {
+                out.push(ALARM);
+                write_uint(out, *member);
+                write_int(out, i64::from(*alarm));
+                out.push(u8::from(*raise));
+            }
         }
+    }
+
+    /// The command that `payload` holds, and its tag if it has one. Keys and values are slices of the payload.
+    pub fn decode(payload: &Bytes) -> Result<(Self, Option<Tag>), MalformedCommand> {
+        let mut input = Input::new(payload);
+        let tag = match input.byte()? {
+            VERSION => None,
+            TAGGED => Some(input.tag()?),
+            version => return Err(MalformedCommand::Version(version)),
+        };
         let command = match input.byte()? {
             PUT => Self::Put(input.put()?),
             DELETE_RANGE => Self::DeleteRange(input.delete()?),
@@ -93,10 +110,10 @@ impl Command {
             ALARM => Self::Alarm { member: input.uint()?, alarm: input.small_int()?, raise: input.flag()? },
             _ => return Err(MalformedCommand::Unknown("kind")),
         };
-        if input.at != payload.len() {
+        if !input.is_at_end() {
             return Err(MalformedCommand::Trailing);
         }
-        Ok(command)
+        Ok((command, tag))
     }
 
     /// Enough for the common commands to be encoded without growing the buffer.
@@ -131,7 +148,7 @@ pub(crate) fn write_member(out: &mut Vec<u8>, member: &MemberInfo) {
 
 /// Reads what [`write_member`] wrote.
 pub(crate) fn read_member(bytes: &Bytes) -> Result<MemberInfo, MalformedCommand> {
-    Input { bytes, at: 0 }.member()
+    Input::new(bytes).member()
 }
 
 /// Writes an unsigned integer in LEB128: seven bits a byte, lowest first.
@@ -144,11 +161,11 @@ pub(crate) fn write_uint(out: &mut Vec<u8>, mut value: u64) {
 }
 
 /// Writes a signed integer as zigzag LEB128, so that small negatives stay small.
-fn write_int(out: &mut Vec<u8>, value: i64) {
+pub(crate) fn write_int(out: &mut Vec<u8>, value: i64) {
     write_uint(out, ((value << 1) ^ (value >> 63)) as u64);
 }
 
-fn write_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+pub(crate) fn write_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     write_uint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }
@@ -255,19 +272,34 @@ fn write_compare(out: &mut Vec<u8>, compare: &Compare) {
 }
 
 /// A payload and how far it has been read.
-struct Input<'a> {
+pub(crate) struct Input<'a> {
     bytes: &'a Bytes,
     at: usize,
 }
 
-impl Input<'_> {
-    fn byte(&mut self) -> Result<u8, MalformedCommand> {
+impl<'a> Input<'a> {
+    pub(crate) fn new(bytes: &'a Bytes) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.at == self.bytes.len()
+    }
+
+    pub(crate) fn byte(&mut self) -> Result<u8, MalformedCommand> {
         let byte = *self.bytes.get(self.at).ok_or(MalformedCommand::Truncated)?;
         self.at += 1;
         Ok(byte)
     }
 
-    fn flag(&mut self) -> Result<bool, MalformedCommand> {
+    fn tag(&mut self) -> Result<Tag, MalformedCommand> {
+        let bytes = self.bytes[self.at..].first_chunk().ok_or(MalformedCommand::Truncated)?;
+        let tag = Tag::from_bytes(bytes).map_err(|_| MalformedCommand::Unknown("tag"))?;
+        self.at += Tag::BYTES;
+        Ok(tag)
+    }
+
+    pub(crate) fn flag(&mut self) -> Result<bool, MalformedCommand> {
         let [flag] = self.flags()?;
         Ok(flag)
     }
@@ -295,7 +327,7 @@ impl Input<'_> {
         Err(MalformedCommand::Unknown("integer"))
     }
 
-    fn int(&mut self) -> Result<i64, MalformedCommand> {
+    pub(crate) fn int(&mut self) -> Result<i64, MalformedCommand> {
         let value = self.uint()?;
         Ok((value >> 1) as i64 ^ -((value & 1) as i64))
     }
@@ -304,7 +336,7 @@ impl Input<'_> {
         i32::try_from(self.int()?).map_err(|_| MalformedCommand::Unknown("integer"))
     }
 
-    fn bytes(&mut self) -> Result<Bytes, MalformedCommand> {
+    pub(crate) fn bytes(&mut self) -> Result<Bytes, MalformedCommand> {
         let len = usize::try_from(self.uint()?).map_err(|_| MalformedCommand::Truncated)?;
         let end = self.at.checked_add(len).filter(|&end| end <= self.bytes.len());
         let end = end.ok_or(MalformedCommand::Truncated)?;
@@ -325,7 +357,7 @@ impl Input<'_> {
 
     /// Reads `count` things. The list grows as they are found to be there, because one of them may take a hundred
     /// times its byte in memory.
-    fn list<T>(
+    pub(crate) fn list<T>(
         &mut self,
         mut one: impl FnMut(&mut Self) -> Result<T, MalformedCommand>,
     ) -> Result<Vec<T>, MalformedCommand> {

@@ -228,6 +228,18 @@ pub enum Outcome {
     },
     /// To a transaction.
     Txn(TxnReply),
+    /// To the creation of a lease: what the proposer chose.
+    LeaseGranted {
+        /// The lease.
+        id: i64,
+        /// Seconds to live.
+        ttl: i64,
+    },
+    /// To an alarm that was raised or cleared.
+    Alarm {
+        /// Whether it was raised before.
+        was_raised: bool,
+    },
     /// To all others.
     Done,
 }

@@ -1,5 +1,7 @@
 //! Why a request is refused. The API edge turns each into etcd's code and text.
 
+use floe_session::Refusal;
+
 /// Why a command changed nothing. Deterministic: every replica gives the same answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ApplyError {
@@ -30,6 +32,12 @@ pub enum ApplyError {
     /// The bytes are not a command of this version. Written by a newer floe, or not by floe at all.
     #[error("not a command")]
     Malformed,
+    /// The request's session does not let it through; see the refusal on whether it was applied before.
+    #[error(transparent)]
+    Session(#[from] Refusal),
+    /// The request was applied before. Its reply was too large to be kept.
+    #[error("the request was applied before, and its reply was too large to be kept")]
+    ReplyNotKept,
 }
 
 /// Why a read gives no answer.

@@ -21,8 +21,10 @@ mod lease;
 mod range;
 mod reader;
 mod record;
+mod reply;
 mod roster;
 mod run;
+mod sessions;
 mod shared;
 mod snapshot;
 mod store;
@@ -34,6 +36,7 @@ pub use command::{
     RangeReply, Reply, SortOrder, SortTarget, Txn, TxnOp, TxnOpReply, TxnReply,
 };
 pub use error::{ApplyError, MalformedCommand, ReadError, StorageError, WatchRefused};
+pub use floe_session::{ClientId, InvalidRequestId, Refusal, RequestId, Sequence, Tag};
 pub use hash::HashKv;
 pub use kv::{Event, KeyRange, KeyValue};
 pub use lease::{LeaseInfo, Lessor, Renewed};

@@ -5,15 +5,17 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
+use floe_session::RequestId;
 
-use crate::command::{MemberInfo, Range, RangeReply, Txn, TxnReply};
+use crate::command::{MemberInfo, Range, RangeReply, Reply, Txn, TxnReply};
 use crate::error::{ReadError, StorageError};
 use crate::hash::{self, HashKv};
 use crate::key_index::{Place, Visit};
 use crate::kv::{KeyRange, KeyValue};
 use crate::lease::{LeaseInfo, Lessor};
 use crate::range::{self, Collector};
-use crate::shared::{Pin, Published, Rows, Shared, Tables};
+use crate::sessions;
+use crate::shared::{Pin, Published, Rows, Shared, Tables, lock};
 use crate::txn;
 use crate::watch::WatchStream;
 
@@ -83,6 +85,29 @@ impl Reader {
     /// A hash over the store's contents up to `revision` (0 for the present one), equal on all replicas and to etcd's.
     pub fn hash_kv(&self, revision: i64) -> Result<HashKv, ReadError> {
         hash::hash_kv(&self.shared.tables(), revision)
+    }
+
+    /// The first reply to a request, if it was applied and this store remembers it. Any member may answer a retry by it,
+    /// without an entry in the log and without a leader. None says nothing: the request may have been applied all the same.
+    pub fn replay(&self, request: RequestId) -> Result<Option<Reply>, ReadError> {
+        Ok(sessions::replay(&self.shared, request)?)
+    }
+
+    /// The time of the sessions, in milliseconds since 1970: the latest stamp of any tagged command. A proposer's stamp
+    /// should not be less.
+    pub fn session_time_ms(&self) -> u64 {
+        lock(&self.shared.sessions).now_ms()
+    }
+
+    /// How many sessions the store remembers.
+    pub fn sessions(&self) -> usize {
+        lock(&self.shared.sessions).len()
+    }
+
+    /// A checksum over all sessions and the replies that they remember: equal on all replicas that applied the same. It
+    /// is not part of [`Reader::hash_kv`], which is etcd's.
+    pub fn session_hash(&self) -> u32 {
+        sessions::hash(&self.shared)
     }
 
     /// How large the store is.

@@ -14,7 +14,7 @@ pub(crate) const LAYOUT: u32 = 1;
 
 /// Every change since the compaction, in order: [`row_key`] to [`write_put`] or [`write_tombstone`].
 pub(crate) const REVISIONS: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("revisions");
-/// One row, [`STATE_KEY`]: [`State`].
+/// [`STATE_KEY`] and [`SESSION_TIME_KEY`].
 pub(crate) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 /// Lease id to its seconds to live.
 pub(crate) const LEASES: TableDefinition<'_, i64, i64> = TableDefinition::new("leases");
@@ -22,7 +22,14 @@ pub(crate) const LEASES: TableDefinition<'_, i64, i64> = TableDefinition::new("l
 pub(crate) const MEMBERS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("members");
 /// Raised alarms: member id, and etcd's number of the alarm.
 pub(crate) const ALARMS: TableDefinition<'_, (u64, i32), ()> = TableDefinition::new("alarms");
-/// The row of [`META`].
+/// Client id to the second of the log's time in which its session may be forgotten.
+pub(crate) const SESSIONS: TableDefinition<'_, u128, u64> = TableDefinition::new("sessions");
+/// Client id and sequence to a byte, whether the reply was kept, and the reply.
+pub(crate) const SESSION_REPLIES: TableDefinition<'_, (u128, u64), &[u8]> =
+    TableDefinition::new("session_replies");
+/// The row of [`META`] with the log's time in milliseconds, as 8 bytes; absent until a command carries a tag.
+pub(crate) const SESSION_TIME_KEY: &str = "session_time";
+/// The row of [`META`] with [`State`].
 pub(crate) const STATE_KEY: &str = "state";
 
 /// What a row costs in the file besides its value: its key, its entry in the page, and the page's share of branches.

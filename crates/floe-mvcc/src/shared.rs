@@ -12,6 +12,7 @@ use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use floe_session::SessionTable;
 use redb::{AccessGuard, Database, ReadOnlyTable};
 
 use crate::error::StorageError;
@@ -145,6 +146,8 @@ impl Tables {
 pub(crate) struct Shared {
     tables: RwLock<Arc<Tables>>,
     pub(crate) lessor: Lessor,
+    /// Held for one look at a time, by the writer and by whoever answers a retry.
+    pub(crate) sessions: Mutex<SessionTable>,
     pub(crate) roster: RwLock<Roster>,
     pub(crate) hub: Hub,
     /// The file's length.
@@ -157,6 +160,7 @@ impl Shared {
     pub(crate) fn new(
         tables: Tables,
         lessor: Lessor,
+        sessions: SessionTable,
         roster: Roster,
         row_bytes: i64,
         limits: QueueLimits,
@@ -165,6 +169,7 @@ impl Shared {
         Self {
             tables: RwLock::new(Arc::new(tables)),
             lessor,
+            sessions: Mutex::new(sessions),
             roster: RwLock::new(roster),
             hub,
             file_bytes: AtomicU64::new(0),

@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 
 use redb::{
-    Database, Durability, Key, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition,
+    Database, Durability, Key, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, TableError,
     TableHandle, Value, WriteTransaction,
 };
 
@@ -24,6 +24,8 @@ const REVISIONS: u8 = 2;
 const LEASES: u8 = 3;
 const MEMBERS: u8 = 4;
 const ALARMS: u8 = 5;
+const SESSIONS: u8 = 6;
+const SESSION_REPLIES: u8 = 7;
 
 /// No row is longer: the largest request that can be configured, with what lies around it.
 const ROW_BYTES_MAX: u32 = 1 << 30;
@@ -55,12 +57,23 @@ impl Snapshot {
         out.write_all(MAGIC)?;
         // The state of the store's memory: the position may have moved past what the file says.
         write_row(out, META, record::STATE_KEY.as_bytes(), &self.state.encode())?;
+        self.write_session_time(out)?;
         self.write_table(out, REVISIONS, record::REVISIONS)?;
         self.write_table(out, LEASES, record::LEASES)?;
         self.write_table(out, MEMBERS, record::MEMBERS)?;
         self.write_table(out, ALARMS, record::ALARMS)?;
+        self.write_table(out, SESSIONS, record::SESSIONS)?;
+        self.write_table(out, SESSION_REPLIES, record::SESSION_REPLIES)?;
         out.write_all(&[END])?;
         Ok(())
+    }
+
+    fn write_session_time(&self, out: &mut dyn Write) -> Result<(), StorageError> {
+        let meta = self.txn.open_table(record::META).map_err(StorageError::redb)?;
+        match meta.get(record::SESSION_TIME_KEY).map_err(StorageError::redb)? {
+            Some(time) => write_row(out, META, record::SESSION_TIME_KEY.as_bytes(), time.value()),
+            None => Ok(()),
+        }
     }
 
     fn write_table<K: Key + 'static, V: Value + 'static>(
@@ -69,7 +82,12 @@ impl Snapshot {
         tag: u8,
         table: TableDefinition<'_, K, V>,
     ) -> Result<(), StorageError> {
-        let table = self.txn.open_table(table).map_err(StorageError::redb)?;
+        let table = match self.txn.open_table(table) {
+            Ok(table) => table,
+            // The tables of sessions come with their first row.
+            Err(TableError::TableDoesNotExist(_)) => return Ok(()),
+            Err(error) => return Err(StorageError::redb(error)),
+        };
         for row in table.iter().map_err(StorageError::redb)? {
             let (key, value) = row.map_err(StorageError::redb)?;
             let (key, value) = (key.value(), value.value());
@@ -86,6 +104,8 @@ impl Snapshot {
             record::LEASES.name(),
             record::MEMBERS.name(),
             record::ALARMS.name(),
+            record::SESSIONS.name(),
+            record::SESSION_REPLIES.name(),
         ];
         for table in self.txn.list_tables().map_err(StorageError::redb)? {
             if !known.contains(&table.name()) {
@@ -146,6 +166,8 @@ fn read_some(txn: &WriteTransaction, rows: &mut Rows<'_>) -> Result<bool, Storag
     let mut leases = txn.open_table(record::LEASES).map_err(StorageError::redb)?;
     let mut members = txn.open_table(record::MEMBERS).map_err(StorageError::redb)?;
     let mut alarms = txn.open_table(record::ALARMS).map_err(StorageError::redb)?;
+    let mut sessions = txn.open_table(record::SESSIONS).map_err(StorageError::redb)?;
+    let mut replies = txn.open_table(record::SESSION_REPLIES).map_err(StorageError::redb)?;
     let mut bytes = 0;
     while bytes < TRANSACTION_BYTES {
         let (key, value) = (&rows.key[..], &rows.value[..]);
@@ -168,6 +190,21 @@ fn read_some(txn: &WriteTransaction, rows: &mut Rows<'_>) -> Result<bool, Storag
                     key.split_at_checked(8).ok_or(StorageError::Invalid("a short alarm"))?;
                 let key = (u64::from_le_bytes(fixed(member)?), i32::from_le_bytes(fixed(alarm)?));
                 alarms.insert(key, ()).map_err(StorageError::redb)?;
+            }
+            META if key == record::SESSION_TIME_KEY.as_bytes() => {
+                let mut meta = txn.open_table(record::META).map_err(StorageError::redb)?;
+                meta.insert(record::SESSION_TIME_KEY, value).map_err(StorageError::redb)?;
+            }
+            SESSIONS => {
+                let (client, expires_s) =
+                    (u128::from_le_bytes(fixed(key)?), u64::from_le_bytes(fixed(value)?));
+                sessions.insert(client, expires_s).map_err(StorageError::redb)?;
+            }
+            SESSION_REPLIES => {
+                let (client, sequence) =
+                    key.split_at_checked(16).ok_or(StorageError::Invalid("a short name of a reply"))?;
+                let key = (u128::from_le_bytes(fixed(client)?), u64::from_le_bytes(fixed(sequence)?));
+                replies.insert(key, value).map_err(StorageError::redb)?;
             }
             _ => return Err(StorageError::Invalid("a row of an unknown table in a snapshot")),
         }

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
+use floe_session::SessionTable;
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, WriteTransaction};
 
 use crate::apply::{self, Batch};
@@ -19,7 +20,8 @@ use crate::lease::Lessor;
 use crate::reader::Reader;
 use crate::record::{self, ROW_OVERHEAD_BYTES, Record, State};
 use crate::roster::Roster;
-use crate::shared::{Published, Rows, Shared, Tables};
+use crate::sessions;
+use crate::shared::{Published, Rows, Shared, Tables, lock};
 use crate::snapshot::{self, Snapshot};
 use crate::watch::QueueLimits;
 
@@ -97,12 +99,12 @@ impl Store {
             sync_directory_of(path)?;
         }
         let limits = QueueLimits { events: options.watch_queue_events, bytes: options.watch_queue_bytes };
-        let Loaded { tables, lessor, roster, row_bytes } = load(&db, state)?;
+        let Loaded { tables, lessor, sessions, roster, row_bytes } = load(&db, state)?;
         let mut store = Self {
             db,
             path: path.to_owned(),
             cache_bytes: options.cache_bytes,
-            shared: Arc::new(Shared::new(tables, lessor, roster, row_bytes, limits)),
+            shared: Arc::new(Shared::new(tables, lessor, sessions, roster, row_bytes, limits)),
             state,
             durable: state,
             unmeasured_bytes: 0,
@@ -194,7 +196,7 @@ impl Store {
         let db = create(&path, self.cache_bytes)?;
         initialize(&db)?;
         let state = snapshot::read_into(&db, from)?;
-        let Loaded { tables, lessor, roster, row_bytes } = load(&db, state)?;
+        let Loaded { tables, lessor, sessions, roster, row_bytes } = load(&db, state)?;
         fs::rename(&path, &self.path)?;
         sync_directory_of(&self.path)?;
 
@@ -204,6 +206,7 @@ impl Store {
         self.durable = state;
         self.shared.replace_tables(tables);
         self.shared.lessor.replace(lessor);
+        *lock(&self.shared.sessions) = sessions;
         *self.shared.roster.write().unwrap_or_else(PoisonError::into_inner) = roster;
         self.shared.row_bytes.store(row_bytes, Ordering::Relaxed);
         self.shared.hub.replaced(before, state.revision);
@@ -353,6 +356,7 @@ fn initialize(db: &Database) -> Result<State, StorageError> {
 struct Loaded {
     tables: Tables,
     lessor: Lessor,
+    sessions: SessionTable,
     roster: Roster,
     row_bytes: i64,
 }
@@ -416,5 +420,5 @@ fn load(db: &Arc<Database>, state: State) -> Result<Loaded, StorageError> {
         sweeping: state.sweep.is_some(),
         rows,
     };
-    Ok(Loaded { tables: Tables::new(published), lessor, roster, row_bytes })
+    Ok(Loaded { tables: Tables::new(published), lessor, sessions: sessions::load(db)?, roster, row_bytes })
 }

@@ -12,6 +12,7 @@ use crate::engine::{Engine, unreadable};
 use crate::proto::etcdserverpb as pb;
 use crate::proto::etcdserverpb::kv_server::Kv;
 use crate::service::range_stream;
+use crate::sessions::request_id;
 use crate::validate;
 
 /// The service.
@@ -59,9 +60,10 @@ impl Kv for KvService {
     }
 
     async fn put(&self, request: Request<pb::PutRequest>) -> Result<Response<pb::PutResponse>, Status> {
+        let id = request_id(request.metadata())?;
         let request = request.into_inner();
         validate::put(&request)?;
-        let done = self.engine.propose(&Command::Put(convert::put(request))).await?;
+        let done = self.engine.propose_once(&Command::Put(convert::put(request)), id).await?;
         let Outcome::Put { prev_kv } = done.outcome else { return Err(mismatch()) };
         Ok(Response::new(pb::PutResponse {
             header: Some(self.engine.header(done.revision)),
@@ -73,9 +75,11 @@ impl Kv for KvService {
         &self,
         request: Request<pb::DeleteRangeRequest>,
     ) -> Result<Response<pb::DeleteRangeResponse>, Status> {
+        let id = request_id(request.metadata())?;
         let request = request.into_inner();
         validate::delete_range(&request)?;
-        let done = self.engine.propose(&Command::DeleteRange(convert::delete_range(request))).await?;
+        let command = Command::DeleteRange(convert::delete_range(request));
+        let done = self.engine.propose_once(&command, id).await?;
         let Outcome::DeleteRange { deleted, prev_kvs } = done.outcome else { return Err(mismatch()) };
         Ok(Response::new(pb::DeleteRangeResponse {
             header: Some(self.engine.header(done.revision)),
@@ -85,6 +89,7 @@ impl Kv for KvService {
     }
 
     async fn txn(&self, request: Request<pb::TxnRequest>) -> Result<Response<pb::TxnResponse>, Status> {
+        let id = request_id(request.metadata())?;
         let request = request.into_inner();
         validate::txn(&request, self.engine.config.max_txn_ops)?;
         if convert::is_read_only(&request) {
@@ -95,7 +100,7 @@ impl Kv for KvService {
             let header = self.engine.header(reply.revision);
             return Ok(Response::new(convert::txn_response(header, reply)));
         }
-        let done = self.engine.propose(&Command::Txn(convert::txn(request))).await?;
+        let done = self.engine.propose_once(&Command::Txn(convert::txn(request)), id).await?;
         let Outcome::Txn(reply) = done.outcome else { return Err(mismatch()) };
         Ok(Response::new(convert::txn_response(self.engine.header(done.revision), reply)))
     }
@@ -104,8 +109,9 @@ impl Kv for KvService {
         &self,
         request: Request<pb::CompactionRequest>,
     ) -> Result<Response<pb::CompactionResponse>, Status> {
+        let id = request_id(request.metadata())?;
         let request = request.into_inner();
-        let done = self.engine.propose(&Command::Compact { revision: request.revision }).await?;
+        let done = self.engine.propose_once(&Command::Compact { revision: request.revision }, id).await?;
         if request.physical {
             self.engine.swept().await?;
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use floe_mvcc::{Command, Renewed};
+use floe_mvcc::{Command, Outcome, Renewed};
 use prost::Message;
 use tokio::time::{Instant, sleep};
 use tokio_stream::{Stream, StreamExt};
@@ -19,6 +19,7 @@ use crate::errors::EtcdError;
 use crate::proto::etcdserverpb as pb;
 use crate::proto::etcdserverpb::lease_server::Lease;
 use crate::service::until::Until;
+use crate::sessions::request_id;
 
 /// etcd's bound: 285 years, in seconds.
 const MAX_TTL: i64 = 9_000_000_000;
@@ -51,13 +52,18 @@ impl Lease for LeaseService {
         &self,
         request: Request<pb::LeaseGrantRequest>,
     ) -> Result<Response<pb::LeaseGrantResponse>, Status> {
+        let name = request_id(request.metadata())?;
         let request = request.into_inner();
         if request.ttl > MAX_TTL {
             return Err(EtcdError::LeaseTtlTooLarge.into());
         }
         let ttl = request.ttl.max(self.engine.config.min_lease_ttl());
         let id = if request.id == 0 { rand::random_range(1..=i64::MAX) } else { request.id };
-        let done = self.engine.propose(&Command::LeaseGrant { id, ttl }).await?;
+        let done = self.engine.propose_once(&Command::LeaseGrant { id, ttl }, name).await?;
+        // A retry is answered with the lease of the first attempt, not with the id that was just drawn.
+        let Outcome::LeaseGranted { id, ttl } = done.outcome else {
+            return Err(Status::unknown("the store's answer does not belong to the request"));
+        };
         let header = Some(self.engine.header(done.revision));
         Ok(Response::new(pb::LeaseGrantResponse { header, id, ttl, error: String::new() }))
     }
@@ -66,7 +72,9 @@ impl Lease for LeaseService {
         &self,
         request: Request<pb::LeaseRevokeRequest>,
     ) -> Result<Response<pb::LeaseRevokeResponse>, Status> {
-        let done = self.engine.propose(&Command::LeaseRevoke { id: request.into_inner().id }).await?;
+        let name = request_id(request.metadata())?;
+        let command = Command::LeaseRevoke { id: request.into_inner().id };
+        let done = self.engine.propose_once(&command, name).await?;
         Ok(Response::new(pb::LeaseRevokeResponse { header: Some(self.engine.header(done.revision)) }))
     }
 

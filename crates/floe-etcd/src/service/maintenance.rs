@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use floe::{NodeId, TransferError};
-use floe_mvcc::Command;
+use floe_mvcc::{Command, Outcome, RequestId};
 use tokio_stream::Empty;
 use tonic::{Request, Response, Status};
 
@@ -12,6 +12,7 @@ use crate::errors::{EtcdError, not_yet};
 use crate::proto::etcdserverpb as pb;
 use crate::proto::etcdserverpb::alarm_request::AlarmAction;
 use crate::proto::etcdserverpb::maintenance_server::Maintenance;
+use crate::sessions::request_id;
 use crate::version;
 
 /// The service.
@@ -29,16 +30,15 @@ impl MaintenanceService {
         &self,
         request: pb::AlarmRequest,
         raise: bool,
+        name: Option<RequestId>,
     ) -> Result<Vec<pb::AlarmMember>, Status> {
         let alarm = request.alarm();
         if alarm == pb::AlarmType::None {
             return Ok(Vec::new());
         }
-        self.engine.linearize().await?;
-        let was_there = self.engine.reader.alarms().contains(&(request.member_id, alarm.into()));
         let command = Command::Alarm { member: request.member_id, alarm: alarm.into(), raise };
-        self.engine.propose(&command).await?;
-        let tell = raise || was_there;
+        let done = self.engine.propose_once(&command, name).await?;
+        let tell = raise || done.outcome == (Outcome::Alarm { was_raised: true });
         let member = pb::AlarmMember { member_id: request.member_id, alarm: alarm.into() };
         Ok(if tell { vec![member] } else { Vec::new() })
     }
@@ -67,11 +67,12 @@ impl MaintenanceService {
 #[tonic::async_trait]
 impl Maintenance for MaintenanceService {
     async fn alarm(&self, request: Request<pb::AlarmRequest>) -> Result<Response<pb::AlarmResponse>, Status> {
+        let name = request_id(request.metadata())?;
         let request = request.into_inner();
         let alarms = match request.action() {
             AlarmAction::Get => self.list_alarms(request.alarm()).await?,
-            AlarmAction::Activate => self.change_alarm(request, true).await?,
-            AlarmAction::Deactivate => self.change_alarm(request, false).await?,
+            AlarmAction::Activate => self.change_alarm(request, true, name).await?,
+            AlarmAction::Deactivate => self.change_alarm(request, false, name).await?,
         };
         Ok(Response::new(pb::AlarmResponse { header: Some(self.engine.header_now()), alarms }))
     }
@@ -105,9 +106,11 @@ impl Maintenance for MaintenanceService {
         Ok(Response::new(pb::DefragmentResponse { header: None }))
     }
 
-    /// For tests only, as in etcd. Covers the keys, which is what members must agree on.
+    /// For tests only, as in etcd. Covers the keys and the sessions, which is what members must agree on when they have
+    /// applied the same.
     async fn hash(&self, _: Request<pb::HashRequest>) -> Result<Response<pb::HashResponse>, Status> {
-        let hash = self.engine.reader.hash_kv(0).map_err(unreadable)?.hash;
+        let reader = &self.engine.reader;
+        let hash = reader.hash_kv(0).map_err(unreadable)?.hash.rotate_left(16) ^ reader.session_hash();
         Ok(Response::new(pb::HashResponse { header: Some(self.engine.header_now()), hash }))
     }
 

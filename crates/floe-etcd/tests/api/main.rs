@@ -7,5 +7,6 @@ mod http;
 mod kv;
 mod lease;
 mod maintenance;
+mod sessions;
 mod txn;
 mod watch;

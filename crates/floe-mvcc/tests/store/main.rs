@@ -10,6 +10,7 @@ mod lease;
 mod model;
 mod properties;
 mod range;
+mod sessions;
 mod snapshot;
 mod txn;
 mod watch;

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use floe_mvcc::{
     ApplyError, Command, Compare, CompareOperand, CompareResult, DeleteRange, Event, KeyRange, KeyValue,
-    Outcome, Put, Range, RangeReply, Reply, SortOrder, SortTarget, Txn, TxnOp, TxnOpReply, TxnReply,
+    Outcome, Put, Range, RangeReply, Reply, RequestId, SortOrder, SortTarget, Txn, TxnOp, TxnOpReply,
+    TxnReply,
 };
 
 #[derive(Clone, Debug, Default)]
@@ -16,6 +17,8 @@ pub(crate) struct Model {
     pub(crate) log: Vec<Event>,
     pub(crate) leases: BTreeMap<i64, i64>,
     pub(crate) alarms: Vec<(u64, i32)>,
+    /// The first reply to each named request.
+    pub(crate) replies: BTreeMap<RequestId, Reply>,
     /// Changes that the present command has made.
     changed: bool,
 }
@@ -45,6 +48,19 @@ impl Model {
 
     fn now(&self) -> i64 {
         self.revision + i64::from(self.changed)
+    }
+
+    /// Applies a command unless its request was applied before.
+    pub(crate) fn apply_once(&mut self, request: Option<RequestId>, command: &Command) -> Reply {
+        let Some(request) = request else {
+            return self.apply(command);
+        };
+        if let Some(first) = self.replies.get(&request) {
+            return first.clone();
+        }
+        let reply = self.apply(command);
+        self.replies.insert(request, reply.clone());
+        reply
     }
 
     pub(crate) fn apply(&mut self, command: &Command) -> Reply {
@@ -94,7 +110,7 @@ impl Model {
                     return Err(ApplyError::LeaseExists);
                 }
                 self.leases.insert(*id, *ttl);
-                Ok(Outcome::Done)
+                Ok(Outcome::LeaseGranted { id: *id, ttl: *ttl })
             }
             Command::LeaseRevoke { id } => {
                 self.leases.remove(id).ok_or(ApplyError::LeaseNotFound)?;
@@ -106,11 +122,12 @@ impl Model {
                 Ok(Outcome::Done)
             }
             Command::Alarm { member, alarm, raise } => {
+                let was_raised = self.alarms.contains(&(*member, *alarm));
                 self.alarms.retain(|raised| raised != &(*member, *alarm));
                 if *raise {
                     self.alarms.push((*member, *alarm));
                 }
-                Ok(Outcome::Done)
+                Ok(Outcome::Alarm { was_raised })
             }
             Command::PublishMember(_) => Ok(Outcome::Done),
         }

@@ -4,8 +4,8 @@ use std::fs;
 
 use bytes::Bytes;
 use floe_mvcc::{
-    Applied, Command, Compare, CompareOperand, CompareResult, DeleteRange, KeyRange, Put, Range, ReadError,
-    Reply, SortOrder, SortTarget, Store, StoreOptions, Txn, TxnOp,
+    Applied, ClientId, Command, Compare, CompareOperand, CompareResult, DeleteRange, KeyRange, Put, Range,
+    ReadError, Reply, RequestId, Sequence, SortOrder, SortTarget, Store, StoreOptions, Tag, Txn, TxnOp,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -144,9 +144,40 @@ pub(crate) fn any_command() -> impl Strategy<Value = Command> {
     ]
 }
 
+/// A command as a client sends it, with a name or without.
+#[derive(Clone, Debug)]
+struct Sent {
+    request: Option<RequestId>,
+    command: Command,
+}
+
+const NOW_MS: u64 = 1_700_000_000_000;
+
+impl Sent {
+    fn payload(&self) -> Bytes {
+        match self.request {
+            None => self.command.encode(),
+            Some(request) => self.command.encode_tagged(&Tag { request, stamp_ms: NOW_MS }),
+        }
+    }
+}
+
+/// Few names, so that many commands are retries, and some of them other commands under the same name.
+fn any_request() -> impl Strategy<Value = RequestId> {
+    (0..3_u64, 1..9_u64).prop_map(|(client, sequence)| RequestId {
+        client: ClientId::new(NOW_MS + client, 1),
+        sequence: Sequence::new(sequence).unwrap(),
+    })
+}
+
+fn any_sent() -> impl Strategy<Value = Sent> {
+    (option::weighted(0.4, any_request()), any_command())
+        .prop_map(|(request, command)| Sent { request, command })
+}
+
 #[derive(Clone, Debug)]
 enum Step {
-    Batch(Vec<Command>),
+    Batch(Vec<Sent>),
     Nothing,
     Checkpoint,
     Maintain(usize),
@@ -158,7 +189,7 @@ enum Step {
 
 fn any_step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        12 => vec(any_command(), 1..5).prop_map(Step::Batch),
+        12 => vec(any_sent(), 1..5).prop_map(Step::Batch),
         1 => Just(Step::Nothing),
         2 => Just(Step::Checkpoint),
         2 => (1..6_usize).prop_map(Step::Maintain),
@@ -197,9 +228,11 @@ impl Run {
 
     fn step(&mut self, step: &Step) {
         match step {
-            Step::Batch(commands) => {
-                let replies: Vec<Reply> = commands.iter().map(|command| self.model.apply(command)).collect();
-                self.push(commands.iter().map(Command::encode).collect(), replies);
+            Step::Batch(sent) => {
+                let model = &mut self.model;
+                let replies: Vec<Reply> =
+                    sent.iter().map(|sent| model.apply_once(sent.request, &sent.command)).collect();
+                self.push(sent.iter().map(Sent::payload).collect(), replies);
             }
             Step::Nothing => self.push(Vec::new(), Vec::new()),
             Step::Checkpoint => {
@@ -274,6 +307,9 @@ impl Run {
             let lease = reader.lease(id).unwrap();
             assert_eq!((lease.ttl, lease.keys), (ttl, model.attached(id)));
         }
+        for (request, first) in &model.replies {
+            assert_eq!(reader.replay(*request).unwrap().as_ref(), Some(first), "{request}");
+        }
         let mut alarms = model.alarms.clone();
         alarms.sort_unstable();
         assert_eq!(reader.alarms(), alarms);
@@ -297,11 +333,11 @@ proptest! {
 
     #[test]
     fn replicas_are_equal_whatever_their_batches(
-        commands in vec(any_command(), 1..40),
+        commands in vec(any_sent(), 1..40),
         cuts in vec(1..6_usize, 1..40),
     ) {
         let mut whole = Run::new();
-        let payloads: Vec<Bytes> = commands.iter().map(Command::encode).collect();
+        let payloads: Vec<Bytes> = commands.iter().map(Sent::payload).collect();
         let last = Applied { term: 1, index: payloads.len() as u64 };
         let replies = whole.store().apply(&payloads, last).unwrap();
         let mut parts = Run::new();
@@ -319,31 +355,39 @@ proptest! {
             parts.store().checkpoint().unwrap();
         }
         prop_assert_eq!(replies, answered);
+        // One that starts again from its file is equal, too.
+        let last = parts.store().durable();
+        parts.store = None;
+        parts.log.clear();
+        parts.reopen(last);
         let (whole, parts) = (whole.store().reader(), parts.store().reader());
+        prop_assert_eq!(whole.session_hash(), parts.session_hash());
+        prop_assert_eq!(whole.session_time_ms(), parts.session_time_ms());
         for revision in whole.compact_revision().max(1)..=whole.revision() {
             prop_assert_eq!(whole.hash_kv(revision).unwrap(), parts.hash_kv(revision).unwrap());
         }
     }
 
     #[test]
-    fn commands_survive_their_encoding(command in any_command()) {
-        prop_assert_eq!(Command::decode(&command.encode()).unwrap(), command);
+    fn commands_survive_their_encoding(sent in any_sent()) {
+        let tag = sent.request.map(|request| Tag { request, stamp_ms: NOW_MS });
+        prop_assert_eq!(Command::decode(&sent.payload()).unwrap(), (sent.command, tag));
     }
 
     #[test]
     fn cut_and_flipped_commands_are_refused_or_are_other_commands(
-        command in any_command(),
+        sent in any_sent(),
         at in any::<proptest::sample::Index>(),
         flip in 1..=255_u8,
     ) {
-        let payload = command.encode();
+        let payload = sent.payload();
         let cut = payload.slice(..at.index(payload.len()));
         prop_assert!(Command::decode(&cut).is_err());
         let mut flipped = payload.to_vec();
         let at = at.index(flipped.len());
         flipped[at] ^= flip;
         if let Ok(other) = Command::decode(&Bytes::from(flipped)) {
-            prop_assert_ne!(other, command);
+            prop_assert_ne!(other, Command::decode(&payload).unwrap());
         }
     }
 
@@ -351,7 +395,7 @@ proptest! {
     fn noise_is_no_command_or_a_bounded_one(noise in vec(any::<u8>(), 0..200)) {
         let mut payload = vec![1, 3];
         payload.extend(noise);
-        if let Ok(command) = Command::decode(&Bytes::from(payload)) {
+        if let Ok((command, None)) = Command::decode(&Bytes::from(payload)) {
             prop_assert!(matches!(command, Command::Txn(_)));
         }
     }

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use floe_mvcc::{Applied, Command, KeyRange, MemberInfo, StorageError, Store, StoreOptions};
 
 use crate::common::{Bed, at, key, leased, put};
+use crate::sessions::{NOW_MS, named};
 use crate::watch::Stream;
 
 fn stream_of(bed: &Bed) -> Vec<u8> {
@@ -21,6 +22,9 @@ fn full() -> Bed {
     bed.done(Command::Alarm { member: 7, alarm: 9, raise: true });
     bed.done(Command::LeaseGrant { id: 5, ttl: 60 });
     bed.done(leased("leased", "v", 5));
+    for sequence in 1..4 {
+        bed.send(named(sequence), NOW_MS, &put("named", "once"));
+    }
     for number in 0..500 {
         bed.put(&format!("key{}", number % 50), &number.to_string());
     }
@@ -45,6 +49,8 @@ fn everything_arrives_and_is_there_after_a_crash() {
         assert_eq!((one.members(), one.alarms()), (other.members(), other.alarms()));
         assert_eq!((one.leases(), one.lease(5)), (other.leases(), other.lease(5)));
         assert_eq!(one.compact_revision(), other.compact_revision());
+        assert_eq!((one.sessions(), one.session_time_ms()), (1, NOW_MS));
+        assert_eq!(one.session_hash(), other.session_hash());
         assert_eq!(one.keys(), other.keys());
         assert_eq!(one.size().in_use, other.size().in_use);
     };
