@@ -33,12 +33,12 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(crate) struct Rows {
     table: ReadOnlyTable<u128, &'static [u8]>,
     /// Behind the table, so that it is dropped after it: a database that is closed fails the reads of its transactions,
-    /// and the one that a snapshot took the place of is held by its readers alone.
-    _db: Arc<Database>,
+    /// and the one that a snapshot took the place of is held by its readers alone. None once the writer is gone.
+    _db: Option<Arc<Database>>,
 }
 
 impl Rows {
-    pub(crate) fn new(table: ReadOnlyTable<u128, &'static [u8]>, db: Arc<Database>) -> Self {
+    pub(crate) fn new(table: ReadOnlyTable<u128, &'static [u8]>, db: Option<Arc<Database>>) -> Self {
         Self { table, _db: db }
     }
 

@@ -324,9 +324,23 @@ pub(crate) fn begin(db: &Database, durability: Durability) -> Result<WriteTransa
     Ok(txn)
 }
 
+impl Drop for Store {
+    /// Closes the file for all who do not read at this moment: with the writer gone nobody will ever see anything new
+    /// through a reader, and a server that has stopped must not keep its file from being opened again because somebody
+    /// still holds a handle.
+    fn drop(&mut self) {
+        let Ok(txn) = self.db.begin_read() else { return };
+        let Ok(table) = txn.open_table(record::REVISIONS) else { return };
+        let closed = Arc::new(Rows::new(table, None));
+        let open = std::mem::replace(&mut self.shared.tables().publish().rows, closed);
+        // Not under the lock: it may be the last, and then the file is closed here.
+        drop(open);
+    }
+}
+
 fn rows(db: &Arc<Database>) -> Result<Rows, StorageError> {
     let txn = db.begin_read().map_err(StorageError::redb)?;
-    Ok(Rows::new(txn.open_table(record::REVISIONS).map_err(StorageError::redb)?, Arc::clone(db)))
+    Ok(Rows::new(txn.open_table(record::REVISIONS).map_err(StorageError::redb)?, Some(Arc::clone(db))))
 }
 
 /// Makes sure that all tables are there, and reads the state row.

@@ -104,6 +104,19 @@ fn a_store_that_is_open_elsewhere_is_refused() {
 }
 
 #[test]
+fn a_reader_that_is_left_over_does_not_keep_the_file_from_being_opened_again() {
+    let mut bed = Bed::new();
+    bed.put("a", "1");
+    let path = bed.path();
+    let reader = bed.reader();
+    let Bed { dir, store, .. } = bed;
+    drop(store);
+    let store = Store::open(&path, StoreOptions::default()).unwrap();
+    assert_eq!((store.reader().revision(), reader.revision()), (2, 2));
+    drop(dir);
+}
+
+#[test]
 fn bytes_that_are_no_command_change_nothing_and_the_store_goes_on() {
     let mut bed = Bed::new();
     let payloads = [&b""[..], b"\x01", b"\x02\x01", b"\x01\x01\x00\x00\xff\xff\xff\xff\x7f", b"\x01\x63"];
