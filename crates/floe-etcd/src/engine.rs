@@ -200,7 +200,7 @@ impl Engine {
                 Ok(index) => return Ok(index),
                 Err(ReadError::NoLeader | ReadError::LeaderChanged) => deadline,
                 Err(ReadError::Busy) => deadline.min(start + BUSY_PATIENCE),
-                Err(ReadError::Shutdown) => return Err(EtcdError::Stopped.into()),
+                Err(ReadError::Shutdown | ReadError::Witness) => return Err(EtcdError::Stopped.into()),
             };
             if tokio::time::Instant::now() >= give_up {
                 let busy = matches!(answer, Err(ReadError::Busy));

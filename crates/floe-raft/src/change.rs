@@ -45,6 +45,14 @@ pub enum MembershipOperation {
         /// Where it is reached.
         address: Bytes,
     },
+    /// A new node votes at once, and keeps all of the log but the commands: a voter for a place without room or trust for
+    /// the data. Never asked to lead, never a source. It stays a witness until it is removed.
+    AddWitness {
+        /// The node, which was never a member with another disk.
+        node: NodeId,
+        /// Where it is reached.
+        address: Bytes,
+    },
     /// A learner becomes a voter. Refused while it is behind or silent.
     Promote {
         /// The learner.
@@ -75,6 +83,7 @@ impl MembershipOperation {
         match self {
             Self::AddLearner { node, .. }
             | Self::AddVoter { node, .. }
+            | Self::AddWitness { node, .. }
             | Self::Promote { node }
             | Self::Demote { node }
             | Self::Remove { node }
@@ -98,10 +107,10 @@ impl Membership {
         if next == *self {
             return Err("it changes nothing");
         }
-        if next.voters.is_empty() {
-            return Err("no voter would be left");
+        match next.fault() {
+            Some(reason) => Err(reason),
+            None => Ok(next),
         }
-        Ok(next)
     }
 
     fn perform(&mut self, operation: &MembershipOperation) -> Result<(), &'static str> {
@@ -119,14 +128,20 @@ impl Membership {
                 self.admit(node, address)?;
                 self.voters.insert(node);
             }
+            MembershipOperation::AddWitness { address, .. } => {
+                self.admit(node, address)?;
+                self.voters.insert(node);
+                self.witnesses.insert(node);
+            }
             MembershipOperation::Promote { .. } => {
                 expect(self.learners.remove(&node), "only a learner can be promoted")?;
                 self.auto_promote.remove(&node);
                 self.voters.insert(node);
             }
             MembershipOperation::Demote { .. } => {
+                // Its log has no commands, and its id is bound to it.
+                expect(!self.is_witness(node), "a witness has no data to be a learner with")?;
                 expect(self.voters.remove(&node), "only a voter can become a learner")?;
-                self.witnesses.remove(&node);
                 self.learners.insert(node);
             }
             MembershipOperation::Remove { .. } => {
@@ -220,6 +235,7 @@ mod tests {
                     auto_promote
                 }),
                 Just(Op::AddVoter { node, address: address(node) }),
+                Just(Op::AddWitness { node, address: address(node) }),
                 Just(Op::Promote { node }),
                 Just(Op::Demote { node }),
                 Just(Op::Remove { node }),
@@ -234,11 +250,13 @@ mod tests {
         fn quorums_of_consecutive_memberships_meet(
             voters in btree_set(1..8u64, 1..6),
             learner in 1..8u64,
+            witnesses in 0..3usize,
             operations in vec(operation(), 1..5),
         ) {
             let voters: Vec<u64> = voters.into_iter().collect();
             let learners: Vec<u64> = [learner].into_iter().filter(|id| !voters.contains(id)).collect();
-            let before = group(&voters, &learners);
+            let mut before = group(&voters, &learners);
+            before.witnesses = voters.iter().copied().map(NodeId).take(witnesses.min(voters.len() / 2)).collect();
             let Ok(next) = before.changed(&operations) else { return Ok(()) };
             let entered = before.towards(next.clone());
             prop_assert_eq!(&entered.left(), &next);
@@ -252,6 +270,7 @@ mod tests {
             for membership in [&entered, &next] {
                 prop_assert!(membership.auto_promote.is_subset(&membership.learners));
                 prop_assert!(membership.learners.is_disjoint(&membership.voters));
+                prop_assert_eq!(membership.fault(), None);
                 prop_assert!(membership.members().iter().all(|node| membership.addresses.contains_key(node)));
             }
         }
@@ -286,6 +305,15 @@ mod tests {
         assert_eq!(refused(&[Op::Promote { node: NodeId(2) }]), "only a learner can be promoted");
         assert_eq!(refused(&[Op::Demote { node: NodeId(4) }]), "only a voter can become a learner");
         assert_eq!(refused(&[remove(9)]), "a node that is no member cannot be removed");
+        let witness = |node| Op::AddWitness { node: NodeId(node), address: address(NodeId(node)) };
+        let mut group_of_three = before.changed(&[witness(5)]).unwrap();
+        assert!(group_of_three.is_voter(NodeId(5)) && !group_of_three.may_lead(NodeId(5)));
+        let reason = "a majority could be witnesses, and a committed write on no disk";
+        assert_eq!(group_of_three.changed(&[remove(1), witness(6)]).unwrap_err(), reason);
+        group_of_three = group_of_three.changed(&[witness(6)]).unwrap();
+        assert_eq!(group_of_three.changed(&[remove(1)]).unwrap_err(), reason);
+        let demoted = group_of_three.changed(&[Op::Demote { node: NodeId(5) }]).unwrap_err();
+        assert_eq!(demoted, "a witness has no data to be a learner with");
         let nowhere = Op::UpdateAddress { node: NodeId(9), address: Bytes::new() };
         assert_eq!(refused(&[nowhere]), "a node that is no member has no address");
         let same = Op::UpdateAddress { node: NodeId(4), address: address(NodeId(4)) };

@@ -75,6 +75,7 @@ mod tag {
     pub(super) const NOOP: u8 = 1;
     pub(super) const COMMAND: u8 = 2;
     pub(super) const MEMBERSHIP: u8 = 3;
+    pub(super) const WITNESSED: u8 = 4;
 
     pub(super) const APPENDED: u8 = 0;
     pub(super) const NOT_LEADER: u8 = 1;
@@ -114,6 +115,7 @@ pub fn encode_entry(entry: &Entry, out: &mut impl BufMut) {
         EntryKind::Noop => tag::NOOP,
         EntryKind::Command => tag::COMMAND,
         EntryKind::Membership => tag::MEMBERSHIP,
+        EntryKind::Witnessed => tag::WITNESSED,
     });
     put_log_id(out, entry.id);
     put_bytes(out, &entry.payload);
@@ -125,6 +127,7 @@ pub fn decode_entry(input: &mut Bytes) -> Result<Entry, CodecError> {
         tag::NOOP => EntryKind::Noop,
         tag::COMMAND => EntryKind::Command,
         tag::MEMBERSHIP => EntryKind::Membership,
+        tag::WITNESSED => EntryKind::Witnessed,
         other => return Err(CodecError::Tag(other, "entry")),
     };
     Ok(Entry { kind, id: take_log_id(input)?, payload: take_bytes(input)? })
@@ -437,7 +440,12 @@ mod tests {
     }
 
     fn entry() -> impl Strategy<Value = Entry> {
-        let kind = prop_oneof![Just(EntryKind::Noop), Just(EntryKind::Command), Just(EntryKind::Membership)];
+        let kind = prop_oneof![
+            Just(EntryKind::Noop),
+            Just(EntryKind::Command),
+            Just(EntryKind::Membership),
+            Just(EntryKind::Witnessed),
+        ];
         (kind, log_id(), payload()).prop_map(|(kind, id, payload)| Entry { id, kind, payload })
     }
 

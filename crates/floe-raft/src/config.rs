@@ -20,6 +20,9 @@ pub struct Lease {
 pub struct Config {
     /// This node.
     pub id: NodeId,
+    /// This node is a witness: it votes, and keeps of the log all but the commands. It is one for ever; its membership
+    /// must say the same.
+    pub witness: bool,
     /// How often a leader shows that it is there.
     pub heartbeat_interval: Duration,
     /// A follower that hears no leader for a random time in `[1, 2)` times this starts an election.
@@ -59,6 +62,7 @@ impl Config {
     pub fn new(id: NodeId) -> Self {
         Self {
             id,
+            witness: false,
             heartbeat_interval: Duration::from_millis(30),
             election_timeout: Duration::from_millis(300),
             pre_vote: true,

@@ -41,6 +41,8 @@ pub enum Effect {
     /// Replace the state machine by the snapshot that came with a `Snapshot` message, then call
     /// [`crate::Node::handle_applied`] with `last.index`. The `Persist` that restarts the log comes after it.
     ///
+    /// To a witness no data comes: it makes this place and the membership durable, and reports it applied.
+    ///
     /// A host keeps the newest snapshot that arrived until this asks for it, or until as much is committed here:
     /// while one is being installed, a newer one waits.
     InstallSnapshot {

@@ -98,11 +98,12 @@ impl Node {
         debug_assert!(self.log.hard_state_write().is_none(), "a leader's term is durable");
         self.leave_role(None);
         let first = self.log.last().index.next();
-        let peers = self.members.current().members();
-        let progress: BTreeMap<_, _> = peers
+        let membership = self.members.current();
+        let progress: BTreeMap<_, _> = membership
+            .members()
             .into_iter()
             .filter(|peer| *peer != self.config.id)
-            .map(|peer| (peer, Progress::new(first)))
+            .map(|peer| (peer, Progress::new(first, membership.is_witness(peer))))
             .collect();
         let mut uncommitted = Uncommitted::default();
         uncommitted.push(Entry::OVERHEAD);

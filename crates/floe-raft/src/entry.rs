@@ -13,6 +13,8 @@ pub enum EntryKind {
     Command,
     /// A [`crate::Membership`], in force from the moment it is in the log.
     Membership,
+    /// A command whose payload is kept elsewhere: what a witness holds in its place. Never in the log of another member.
+    Witnessed,
 }
 
 /// One entry of the log.
@@ -22,11 +24,19 @@ pub struct Entry {
     pub id: LogId,
     /// What it is for.
     pub kind: EntryKind,
-    /// The command or the encoded membership; empty for a no-op.
+    /// The command or the encoded membership; empty for a no-op and for what is witnessed.
     pub payload: Bytes,
 }
 
 impl Entry {
+    /// The entry as a witness keeps it.
+    pub(crate) fn witnessed(self) -> Self {
+        match self.kind {
+            EntryKind::Command => Self { id: self.id, kind: EntryKind::Witnessed, payload: Bytes::new() },
+            EntryKind::Noop | EntryKind::Membership | EntryKind::Witnessed => self,
+        }
+    }
+
     /// What the entry costs in windows and caches: its payload and a constant for the rest.
     pub fn cost(&self) -> u64 {
         self.payload.len() as u64 + Self::OVERHEAD

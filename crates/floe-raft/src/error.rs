@@ -31,6 +31,9 @@ pub enum ReadError {
     /// Too many reads wait.
     #[error("too many reads wait")]
     Busy,
+    /// This node is a witness. It holds no state to read from; ask another member.
+    #[error("a witness holds no state to read from")]
+    Witness,
 }
 
 /// Why leadership is not being handed over.
@@ -42,7 +45,7 @@ pub enum TransferError {
         /// Who leads, if known.
         hint: Option<NodeId>,
     },
-    /// The target is not a voter, or is this node.
+    /// The target is not a voter, is a witness, or is this node.
     #[error("the target cannot lead")]
     BadTarget,
     /// Another handover is under way.
@@ -93,7 +96,8 @@ pub enum MembershipError {
         /// The majority.
         needed: usize,
     },
-    /// The change changes nothing, names a node twice, makes no sense for a node, or leaves no voter.
+    /// The change changes nothing, names a node twice, makes no sense for a node, or leaves no voter, or a majority of
+    /// witnesses.
     #[error("the change is not valid: {0}")]
     Invalid(&'static str),
 }

@@ -133,7 +133,8 @@ impl Node {
             return Err(ProposeError::TooLarge);
         }
         let hint = self.leader();
-        if hint.is_none() {
+        // A witness could not tell what became of it: it applies nothing.
+        if hint.is_none() || self.config.witness {
             return Err(ProposeError::NotLeader { hint });
         }
         let cost = cost(&payload);

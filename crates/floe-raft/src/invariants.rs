@@ -86,6 +86,9 @@ fn check_basic(node: &Node) -> Option<&'static str> {
 }
 
 fn check_role(node: &Node) -> Option<&'static str> {
+    if node.config.witness && !matches!(node.role, Role::Follower(_)) {
+        return Some("a witness campaigns or leads");
+    }
     let last = node.log.last().index;
     match &node.role {
         Role::Follower(follower) => {

@@ -169,6 +169,10 @@
 //! starts from none. A leader that is removed leads until that is committed, and hands over. The rules and the
 //! counter-examples that they prevent are in `docs/design/membership.md`.
 //!
+//! A *witness* is a voter that keeps everything of the log but the commands: it helps to elect and to commit, and never
+//! leads. What is committed must be on the disk of one member with data at least, so that witnesses alone are never a
+//! majority (`docs/design/membership.md`).
+//!
 //! # How it is checked
 //!
 //! `invariants.rs` states what must hold of a node at every moment, and from one moment to the next; debug builds
@@ -184,7 +188,6 @@
 //!   ticks lie when a process is paused. There are deadlines.
 //! - **No client sessions.** A client that repeats a command after an unknown outcome may have it applied twice; the
 //!   state machine has to tell.
-//! - **No witnesses.** The set is in the membership and in the codec; such a member would be treated as a full voter.
 //! - **No repair of a damaged log.** An entry that cannot be read is not sent and not applied; the numbers of the
 //!   messages by which members could help each other are reserved.
 //! - **No Byzantine faults.** Members may crash, stall, lose and repeat messages, and come back; they do not lie. A

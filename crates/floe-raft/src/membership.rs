@@ -23,7 +23,8 @@ pub struct Membership {
     pub learners: BTreeSet<NodeId>,
     /// Those learners that the leader makes voters once they are caught up.
     pub auto_promote: BTreeSet<NodeId>,
-    /// Those voters that keep the log's terms but no data. A subset of the voters, incoming or outgoing.
+    /// Those voters that keep the log's terms but no commands. A subset of the voters, incoming or outgoing, and never a
+    /// majority of either.
     pub witnesses: BTreeSet<NodeId>,
     /// Where each member is reached. Opaque to the core: the host put it there and dials it.
     pub addresses: BTreeMap<NodeId, Bytes>,
@@ -45,6 +46,16 @@ impl Membership {
         self.voters.contains(&node) || self.outgoing.contains(&node)
     }
 
+    /// Whether the node is one of those that keep no data.
+    pub fn is_witness(&self, node: NodeId) -> bool {
+        self.witnesses.contains(&node)
+    }
+
+    /// Whether the node may lead: one that votes and has the data.
+    pub fn may_lead(&self, node: NodeId) -> bool {
+        self.is_voter(node) && !self.is_witness(node)
+    }
+
     /// Whether the node takes part at all.
     pub fn contains(&self, node: NodeId) -> bool {
         self.is_voter(node) || self.learners.contains(&node)
@@ -53,6 +64,27 @@ impl Membership {
     /// Every member once, ascending.
     pub fn members(&self) -> BTreeSet<NodeId> {
         self.voters.iter().chain(&self.outgoing).chain(&self.learners).copied().collect()
+    }
+
+    /// Why no group may have this membership, if so.
+    ///
+    /// What is committed is durable on a majority, and of a majority one must have the commands: otherwise a client would
+    /// be told of a write that is on no disk at all. So witnesses alone must not be a majority, neither of the voters nor
+    /// of those that are left.
+    pub(crate) fn fault(&self) -> Option<&'static str> {
+        if self.voters.is_empty() {
+            return Some("no voter would be left");
+        }
+        if !self.witnesses.iter().all(|node| self.is_voter(*node)) {
+            return Some("a witness must be a voter");
+        }
+        for voters in [&self.voters, &self.outgoing] {
+            let witnesses = voters.intersection(&self.witnesses).count();
+            if witnesses > voters.len() / 2 {
+                return Some("a majority could be witnesses, and a committed write on no disk");
+            }
+        }
+        None
     }
 
     /// The majorities that a decision needs.
@@ -102,6 +134,12 @@ impl Members {
         Some(before.checked_sub(1).map_or(&self.base, |at| &self.later[at].1))
     }
 
+    /// The membership that was in force at an index of the log, or at its base.
+    pub(crate) fn at(&self, index: Index) -> &Membership {
+        let known = self.later.partition_point(|(at, _)| *at <= index);
+        known.checked_sub(1).map_or(&self.base, |at| &self.later[at].1)
+    }
+
     /// The entry that put it in force; zero when none in the log did.
     pub(crate) fn current_at(&self) -> Index {
         self.later.back().map_or(Index::ZERO, |(index, _)| *index)
@@ -142,6 +180,22 @@ mod tests {
     }
 
     #[test]
+    fn witnesses_alone_are_never_a_majority() {
+        let with = |voters: &[u64], witnesses: &[u64]| {
+            let witnesses = witnesses.iter().copied().map(NodeId).collect();
+            Membership { witnesses, ..of(voters) }.fault()
+        };
+        for (voters, witnesses) in [(1, 0), (2, 1), (3, 1), (4, 2), (5, 2), (6, 3), (7, 3)] {
+            let voters: Vec<u64> = (1..=voters).collect();
+            assert_eq!(with(&voters, &voters[..witnesses]), None, "{voters:?}");
+            assert!(with(&voters, &voters[..=witnesses]).is_some(), "{voters:?}");
+        }
+        assert_eq!(with(&[1, 2, 3], &[4]), Some("a witness must be a voter"));
+        let joint = Membership { outgoing: of(&[3]).voters, witnesses: of(&[3]).voters, ..of(&[1, 2, 3]) };
+        assert!(joint.fault().is_some());
+    }
+
+    #[test]
     fn truncation_returns_to_the_membership_before() {
         let mut members = Members::new(of(&[1]));
         members.push(Index(4), of(&[1, 2]));
@@ -149,6 +203,8 @@ mod tests {
         assert!(!members.truncate_from(Index(9)));
         assert_eq!((members.current(), members.current_at()), (&of(&[1, 2, 3]), Index(8)));
         assert_eq!(members.previous(), Some(&of(&[1, 2])));
+        assert_eq!((members.at(Index(3)), members.at(Index(4))), (&of(&[1]), &of(&[1, 2])));
+        assert_eq!(members.at(Index(99)), &of(&[1, 2, 3]));
         assert!(members.truncate_from(Index(8)));
         assert_eq!(members.previous(), Some(&of(&[1])));
         assert_eq!((members.current(), members.current_at()), (&of(&[1, 2]), Index(4)));

@@ -86,7 +86,8 @@ pub enum Message {
         /// an older one.
         round: Round,
     },
-    /// The state up to `last` arrived at the host beside this message, whole and checked.
+    /// The state up to `last` arrived at the host beside this message, whole and checked. To a witness nothing is streamed:
+    /// the message alone places it.
     Snapshot {
         /// The last entry that the snapshot contains.
         last: LogId,

@@ -78,7 +78,7 @@ impl Node {
     /// life of the node in the names of its requests, so that answers to an earlier life are not taken for its own.
     pub fn new(now: Time, seed: u64, config: Config, restored: Restored) -> Result<Self, ConfigError> {
         config.validate()?;
-        check_restored(&restored).map_err(ConfigError::Restored)?;
+        check_restored(&restored, config.witness).map_err(ConfigError::Restored)?;
         let Restored { hard_state, base, terms, last, tail, membership, memberships, applied } = restored;
         let terms = Terms::restore(base, terms, last).map_err(ConfigError::Restored)?;
         let mutation = config.mutation();
@@ -86,9 +86,14 @@ impl Node {
         log.mutate(mutation);
         let mut members = Members::new(membership);
         members.mutate(mutation);
-        let memberships = memberships_in(&memberships)
-            .map_err(|()| ConfigError::Restored("a membership entry cannot be read"))?;
+        let memberships = memberships_in(&memberships, config.witness).map_err(ConfigError::Restored)?;
         memberships.into_iter().for_each(|(index, membership)| members.push(index, membership));
+        let own = members.current();
+        if own.is_voter(config.id) && own.is_witness(config.id) != config.witness {
+            return Err(ConfigError::Restored(
+                "the membership and the configuration disagree on who is a witness",
+            ));
+        }
         let salt = seed & !u64::from(u32::MAX);
         // What an earlier life answered to heartbeats it may have answered a moment ago; it holds for this one. A node
         // without a term never answered any.
@@ -561,15 +566,18 @@ impl Node {
 }
 
 /// What the parts that are restored do not check themselves.
-fn check_restored(restored: &Restored) -> Result<(), &'static str> {
-    let Restored { hard_state, base, last, applied, memberships, .. } = restored;
+fn check_restored(restored: &Restored, witness: bool) -> Result<(), &'static str> {
+    let Restored { hard_state, base, last, tail, membership, applied, memberships, .. } = restored;
     let in_log = |entry: &Entry| base.index < entry.id.index && entry.id.index <= last.index;
     let is_membership = |entry: &Entry| entry.kind == EntryKind::Membership && in_log(entry);
+    let foreign = if witness { EntryKind::Command } else { EntryKind::Witnessed };
     let rules = [
         (hard_state.term.0 < LIMIT && last.index.0 < LIMIT, "a term or a position is out of range"),
         (last.term <= hard_state.term, "the log holds a term that was never entered"),
         (base.index <= *applied, "the log is compacted beyond what the state machine contains"),
         (*applied <= last.index, "the state machine contains more than the log"),
+        (!tail.iter().any(|entry| entry.kind == foreign), "the log is a witness's, or this witness's is not"),
+        (membership.voters.is_empty() || membership.fault().is_none(), "no group may have this membership"),
         (memberships.iter().all(is_membership), "an entry that is no membership of this log"),
         (memberships.is_sorted_by(|a, b| a.id.index < b.id.index), "the memberships are not in order"),
     ];

@@ -161,6 +161,9 @@ impl Node {
     }
 
     pub(crate) fn start_read(&mut self, read: ReadId, mode: ReadMode) -> Result<(), ReadError> {
+        if self.config.witness {
+            return Err(ReadError::Witness);
+        }
         if self.ready_reads.count + self.asks.fresh_len() >= MAX_WAITING {
             return Err(ReadError::Busy);
         }

@@ -159,8 +159,10 @@ impl Node {
     /// leads, or when the time for it is over (`lead_on`).
     fn retire(&mut self) {
         let Role::Leader(leader) = &mut self.role else { return };
-        let voters = &self.members.current().voters;
-        let candidates = leader.progress.iter().filter(|(id, _)| voters.contains(id));
+        let current = self.members.current();
+        let voters = &current.voters;
+        let may_lead = |id: &NodeId| voters.contains(id) && !current.is_witness(*id);
+        let candidates = leader.progress.iter().filter(|(id, _)| may_lead(id));
         let best = candidates.max_by_key(|(id, progress)| {
             let active = progress.is_active(self.now, self.config.election_timeout);
             (active, progress.matched, std::cmp::Reverse(**id))
@@ -201,6 +203,10 @@ impl Node {
     /// it, because its own log is longer. Only 1 can lead, by the vote of 2 alone.
     pub(crate) fn may_campaign(&self) -> bool {
         let own = self.config.id;
+        // Nobody could be brought up to date by it.
+        if self.config.witness {
+            return false;
+        }
         let was_voter = || self.members.previous().is_some_and(|membership| membership.is_voter(own));
         self.members.current().is_voter(own) || (self.commit < self.members.current_at() && was_voter())
     }
@@ -231,7 +237,8 @@ impl Leader {
             }
         }
         for id in members.into_iter().filter(|id| *id != own) {
-            self.progress.entry(id).or_insert_with(|| Progress::added(at));
+            let witness = membership.is_witness(id);
+            self.progress.entry(id).or_insert_with(|| Progress::added(at, witness));
         }
     }
 

@@ -9,6 +9,7 @@ use crate::entry::Entry;
 use crate::fetch::{Fetches, Purpose};
 use crate::id::{Index, LogId, NodeId, Round, Term, Time};
 use crate::log::Log;
+use crate::membership::Members;
 use crate::message::{Envelope, Message};
 use crate::mutant::{Mutant, agreed_with};
 use crate::node::Node;
@@ -134,6 +135,7 @@ impl Node {
             commit: self.commit,
             now: self.now,
             log: &self.log,
+            members: &self.members,
             fetches: &mut self.fetches,
             outbox: &mut self.outbox,
         };
@@ -154,6 +156,7 @@ impl Node {
             commit: self.commit,
             now: self.now,
             log: &self.log,
+            members: &self.members,
             fetches: &mut self.fetches,
             outbox: &mut self.outbox,
         };
@@ -170,6 +173,7 @@ struct Sender<'a> {
     commit: Index,
     now: Time,
     log: &'a Log,
+    members: &'a Members,
     fetches: &'a mut Fetches,
     outbox: &'a mut Outbox,
 }
@@ -229,6 +233,7 @@ impl Sender<'_> {
     fn append(&mut self, to: NodeId, progress: &mut Progress, entries: Vec<Entry>) {
         let prev = progress.next.prev();
         let Some(prev_term) = self.log.term_at(prev) else { return };
+        let entries = if progress.witness { witnessed(entries) } else { entries };
         let last = prev.plus(entries.len() as u64);
         let cost = entries.iter().map(Entry::cost).sum();
         match progress.mode {
@@ -267,9 +272,28 @@ impl Sender<'_> {
         // Nor to one that is leaving: the state is more than it need know.
         if may_send && progress.recent && progress.farewell.is_none() {
             progress.probe(progress.next, true);
+            if progress.witness {
+                self.place_witness(to);
+                return;
+            }
             progress.mode = Mode::Snapshot;
             let at_least = self.log.base().index;
             self.outbox.push(Effect::SendSnapshot { to, term: self.term, at_least });
         }
     }
+
+    /// Tells a witness where its log begins anew. It has no state, so that nothing is streamed to it: this message is the
+    /// snapshot. It stands for all that is committed here, as far as the membership at that place is known. Should it be
+    /// lost, the next sign of life repeats it.
+    fn place_witness(&mut self, to: NodeId) {
+        let at = self.commit;
+        let membership = self.members.at(at).clone();
+        let Some(term) = self.log.term_at(at).filter(|_| membership.fault().is_none()) else { return };
+        let message = Message::Snapshot { last: LogId::new(term, at), membership };
+        self.outbox.send(Envelope { from: self.config.id, to, term: self.term, message });
+    }
+}
+
+fn witnessed(entries: Vec<Entry>) -> Vec<Entry> {
+    entries.into_iter().map(Entry::witnessed).collect()
 }

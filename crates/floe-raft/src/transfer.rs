@@ -25,7 +25,9 @@ impl Node {
         let Role::Leader(leader) = &mut self.role else {
             return Err(TransferError::NotLeader { hint: self.leader() });
         };
-        if !self.members.current().voters.contains(&to) || !leader.progress.contains_key(&to) {
+        let current = self.members.current();
+        let may_lead = current.voters.contains(&to) && !current.is_witness(to);
+        if !may_lead || !leader.progress.contains_key(&to) {
             return Err(TransferError::BadTarget);
         }
         if let Some(transfer) = &leader.transfer {
@@ -59,7 +61,9 @@ impl Node {
     /// invitation that was delayed until the leader had given up and gone on must not depose it (raft-rs #234).
     pub(crate) fn handle_timeout_now(&mut self, from: NodeId, last: LogId) {
         let is_from_leader = matches!(&self.role, Role::Follower(follower) if follower.leader == Some(from));
-        let may_lead = self.members.current().voters.contains(&self.config.id) && self.installing.is_none();
+        let may_lead = self.members.current().voters.contains(&self.config.id)
+            && !self.config.witness
+            && self.installing.is_none();
         let is_meant =
             is_from_leader && last == self.log.last() || self.config.mutated(Mutant::TransferUnfenced);
         if is_meant && may_lead {

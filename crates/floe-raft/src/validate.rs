@@ -1,6 +1,6 @@
 //! What no correct peer sends. Checked before a message is looked at, so that the handlers need not.
 
-use crate::entry::Entry;
+use crate::entry::{Entry, EntryKind};
 use crate::id::{Index, LogId, Term};
 use crate::message::{Envelope, Message};
 
@@ -30,8 +30,8 @@ pub(crate) fn fault(envelope: &Envelope) -> Option<&'static str> {
         Message::AppendReject { prev, hint } => id_fault(*prev, *term).or(id_fault(*hint, *term)),
         Message::Heartbeat { commit, .. } => index_fault(*commit),
         Message::Snapshot { last, .. } if last.index == Index::ZERO => Some("a snapshot of nothing"),
-        Message::Snapshot { membership, .. } if membership.voters.is_empty() => {
-            Some("a membership without a voter")
+        Message::Snapshot { membership, .. } if membership.fault().is_some() => {
+            Some("a membership that no group may have")
         }
         Message::Snapshot { last, .. } => id_fault(*last, *term),
         Message::ReadIndexReply { index: Some(index), .. } => index_fault(*index),
@@ -68,6 +68,9 @@ fn entries_fault(prev: LogId, entries: &[Entry], term: Term) -> Option<&'static 
         if entry.id.term < before.term || entry.id.term == Term(0) {
             return Some("the terms of entries fall");
         }
+        if entry.kind == EntryKind::Witnessed && !entry.payload.is_empty() {
+            return Some("what is only witnessed has content");
+        }
         before = entry.id;
     }
     id_fault(before, term)
@@ -78,7 +81,6 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::entry::EntryKind;
     use crate::id::NodeId;
 
     fn id(term: u64, index: u64) -> LogId {

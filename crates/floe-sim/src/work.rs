@@ -167,7 +167,7 @@ impl World {
         life.unsaved_bytes += entry.cost();
         let mut applied = None;
         match entry.kind {
-            EntryKind::Noop => life.machine.skip(entry.id),
+            EntryKind::Noop | EntryKind::Witnessed => life.machine.skip(entry.id),
             EntryKind::Membership => {
                 life.machine.skip(entry.id);
                 life.applied_membership = decode_membership(entry.payload.clone()).map_err(|error| {

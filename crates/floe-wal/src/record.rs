@@ -39,6 +39,7 @@ impl Kind {
             Self::Entry(EntryKind::Noop) => [5, 0],
             Self::Entry(EntryKind::Command) => [5, 1],
             Self::Entry(EntryKind::Membership) => [5, 2],
+            Self::Entry(EntryKind::Witnessed) => [5, 3],
             Self::Compact => [6, 0],
         }
     }
@@ -52,6 +53,7 @@ impl Kind {
             [5, 0] => Some(Self::Entry(EntryKind::Noop)),
             [5, 1] => Some(Self::Entry(EntryKind::Command)),
             [5, 2] => Some(Self::Entry(EntryKind::Membership)),
+            [5, 3] => Some(Self::Entry(EntryKind::Witnessed)),
             [6, 0] => Some(Self::Compact),
             _ => None,
         }

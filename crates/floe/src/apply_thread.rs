@@ -160,7 +160,7 @@ impl<M: StateMachine> Applier<M> {
                     pending.bytes += entry.payload.len() as u64;
                     pending.batch.commands.push(Command { id: entry.id, payload: entry.payload });
                 }
-                EntryKind::Noop | EntryKind::Membership => {}
+                EntryKind::Noop | EntryKind::Membership | EntryKind::Witnessed => {}
             }
             if pending.batch.commands.len() >= BATCH_COMMANDS || pending.bytes >= BATCH_BYTES {
                 self.apply(pending)?;

@@ -74,6 +74,9 @@ pub enum ReadError {
     /// This node is stopping or stopped.
     #[error("the node is stopping")]
     Shutdown,
+    /// This member is a witness, and holds no state to read from.
+    #[error("a witness holds no state to read from")]
+    Witness,
 }
 
 /// Why leadership was not handed over.

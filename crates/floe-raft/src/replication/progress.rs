@@ -43,6 +43,8 @@ pub(crate) struct Progress {
     /// The next entry to send. Invariant: `matched < next`.
     pub(crate) next: Index,
     pub(crate) mode: Mode,
+    /// It gets no commands, and no snapshot but the place that it stands for.
+    pub(crate) witness: bool,
     /// Empty unless replicating.
     pub(crate) inflight: Inflight,
     /// Answered since the last quorum check, or was added since: a leader must not step down for a voter that had no
@@ -65,11 +67,12 @@ pub(crate) struct Progress {
 
 impl Progress {
     /// Nothing is known yet; most likely the peer's log ends where the leader's does.
-    pub(crate) fn new(next: Index) -> Self {
+    pub(crate) fn new(next: Index, witness: bool) -> Self {
         Self {
             matched: Index::ZERO,
             next,
             mode: Mode::Probe { paused: false, sent: None },
+            witness,
             inflight: Inflight::default(),
             recent: false,
             answered: None,
@@ -82,8 +85,8 @@ impl Progress {
     }
 
     /// A peer that the entry at `at` makes a member.
-    pub(crate) fn added(at: Index) -> Self {
-        Self { recent: true, ..Self::new(at) }
+    pub(crate) fn added(at: Index, witness: bool) -> Self {
+        Self { recent: true, ..Self::new(at, witness) }
     }
 
     /// The peer answered something.

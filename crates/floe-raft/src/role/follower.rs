@@ -156,9 +156,12 @@ impl Node {
             }
             return true;
         };
-        let Ok(memberships) = memberships_in(&entries[known..]) else {
-            self.outbox.bad_message(from, "a membership entry that cannot be read");
-            return false;
+        let memberships = match memberships_in(&entries[known..], self.config.witness) {
+            Ok(memberships) => memberships,
+            Err(reason) => {
+                self.outbox.bad_message(from, reason);
+                return false;
+            }
         };
         let mut changed = false;
         if first <= self.log.last().index {
@@ -203,19 +206,28 @@ impl Node {
     }
 }
 
-/// The memberships among entries; an error when one cannot be read.
-pub(crate) fn memberships_in(entries: &[Entry]) -> Result<Vec<(Index, Membership)>, ()> {
+/// The memberships among entries that are to go into the log of a node that is a witness, or is none; or why they must
+/// not.
+///
+/// A leader that takes a witness for a member with data would count its disk for one that holds the commands.
+pub(crate) fn memberships_in(
+    entries: &[Entry],
+    witness: bool,
+) -> Result<Vec<(Index, Membership)>, &'static str> {
     let mut memberships = Vec::new();
     for entry in entries {
         match entry.kind {
             EntryKind::Membership => {
-                let membership = decode_membership(entry.payload.clone()).map_err(|_| ())?;
-                if membership.voters.is_empty() {
-                    return Err(());
+                let membership = decode_membership(entry.payload.clone())
+                    .map_err(|_| "a membership entry that cannot be read")?;
+                if membership.fault().is_some() {
+                    return Err("a membership that no group may have");
                 }
                 memberships.push((entry.id.index, membership));
             }
-            EntryKind::Noop | EntryKind::Command => {}
+            EntryKind::Command if witness => return Err("a command for a witness"),
+            EntryKind::Witnessed if !witness => return Err("a command without its content"),
+            EntryKind::Noop | EntryKind::Command | EntryKind::Witnessed => {}
         }
     }
     Ok(memberships)

@@ -24,6 +24,8 @@ use crate::machine::Machine;
 pub(crate) struct Checker {
     /// The membership that the group was born with.
     pub(crate) birth: Membership,
+    /// Nodes that are witnesses, members or not.
+    pub(crate) witnesses: BTreeSet<NodeId>,
     /// Memberships that leaders appended, and whose rules are still to be checked: the leader, its entry, and the
     /// membership entry before it, if any.
     pub(crate) changes: Vec<(NodeId, LogId, Option<LogId>)>,
@@ -102,6 +104,11 @@ impl Checker {
             let revoked = hard_state.term == old.term && old.vote.is_some() && old.vote != hard_state.vote;
             law(revoked, || format!("n{node} changes its vote in term {}", old.term))?;
         }
+        let witness = self.witnesses.contains(&node);
+        let foreign = if witness { EntryKind::Command } else { EntryKind::Witnessed };
+        law(write.entries.iter().any(|entry| entry.kind == foreign), || {
+            format!("n{node}, {} witness, writes a {foreign:?}", if witness { "a" } else { "no" })
+        })?;
         let mut last = disk.written.last();
         if let Some(base) = write.restart_after {
             self.truncation(node, &disk.written, base.index.next(), &write.entries, "restarts")?;
@@ -153,7 +160,20 @@ impl Checker {
         if entry.kind == EntryKind::Membership && !self.entries.contains_key(&id) {
             self.changed(node, prev, entry)?;
         }
-        let known = self.entries.entry(id).or_insert_with(|| (entry.kind, entry.payload.clone(), prev));
+        let known = match entry.kind {
+            // The same entry is known as the command that a leader appended: only what it follows is compared.
+            EntryKind::Witnessed => match self.entries.get(&id) {
+                Some((EntryKind::Command, _, known)) if *known == prev => return Ok(()),
+                _ => {
+                    return Err(Failure::law(format!(
+                        "n{node} witnesses {id} after {prev}, which nobody appended"
+                    )));
+                }
+            },
+            EntryKind::Noop | EntryKind::Command | EntryKind::Membership => {
+                self.entries.entry(id).or_insert_with(|| (entry.kind, entry.payload.clone(), prev))
+            }
+        };
         law(*known != (entry.kind, entry.payload.clone(), prev), || {
             format!(
                 "two entries are named {id}: n{node} has another after {prev} than the first after {}",
@@ -172,6 +192,14 @@ impl Checker {
         let Some(disk) = disks.get(&from) else {
             return Err(Failure::law(format!("n{from} is not in the cluster")));
         };
+        let leads = matches!(
+            message,
+            Message::PreVote { .. }
+                | Message::Vote { .. }
+                | Message::Append { .. }
+                | Message::TimeoutNow { .. }
+        );
+        law(self.witnesses.contains(&from) && leads, || format!("the witness n{from} campaigns or leads"))?;
         match message {
             Message::Vote { .. } => self.vote(from, term, from, disk),
             Message::VoteReply { granted: true } => self.vote(from, term, to, disk),
@@ -358,6 +386,11 @@ impl Checker {
 
     /// State machine safety: equal index, equal state.
     fn same_state(&mut self, node: NodeId, machine: &Machine) -> Result<(), Failure> {
+        if self.witnesses.contains(&node) {
+            // It never learns what the commands are.
+            let has_state = !machine.values.is_empty();
+            return law(has_state, || format!("the witness n{node} has state: {}", machine.describe()));
+        }
         let first = *self.digests.entry(machine.last.index).or_insert(machine.digest);
         law(first != machine.digest, || {
             format!("the machine of n{node} differs from another at index {}", machine.last.index)

@@ -209,6 +209,34 @@ fn a_commit_without_a_durable_majority() -> Result<(), Failure> {
 }
 
 #[test]
+fn a_commit_that_witnesses_alone_hold() -> Result<(), Failure> {
+    let mut history = History::new();
+    history.checker.witnesses = [N2, N3].into();
+    for node in [N2, N3] {
+        history.checker.entries.insert(id(1, 1), (EntryKind::Command, Bytes::from("a=1"), LogId::ZERO));
+        let hollow = Entry { kind: EntryKind::Witnessed, payload: Bytes::new(), ..entry(1, 1, "") };
+        history.append(node, vec![hollow], true)?;
+    }
+    let status = history.status_of(N2, RoleKind::Follower, 1);
+    let membership = Membership { witnesses: [N2, N3].into(), ..membership() };
+    let status = Status { membership, ..status };
+    broken(history.checker.status(&status, &history.disks), "durable on witnesses only");
+    Ok(())
+}
+
+#[test]
+fn a_witness_that_gets_a_command_or_campaigns() -> Result<(), Failure> {
+    let mut history = History::new();
+    history.checker.witnesses = [N3].into();
+    broken(history.append(N3, vec![entry(1, 1, "a=1")], true), "a witness, writes a Command");
+    let hollow = Entry { kind: EntryKind::Witnessed, ..entry(1, 1, "") };
+    broken(history.append(N1, vec![hollow.clone()], true), "no witness, writes a Witnessed");
+    broken(history.append(N3, vec![hollow], true), "which nobody appended");
+    broken(history.send(N3, N1, 1, Message::PreVote { last: LogId::ZERO }), "campaigns or leads");
+    Ok(())
+}
+
+#[test]
 fn a_leader_without_what_was_committed() -> Result<(), Failure> {
     let mut history = History::committed()?;
     history.vote(N3, 2, Some(N3), true)?;

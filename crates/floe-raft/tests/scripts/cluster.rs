@@ -25,11 +25,15 @@ use crate::random::Random;
 pub(crate) struct Options {
     /// Voters, numbered from one.
     pub(crate) voters: u64,
+    /// Those of the voters that are witnesses: the last ones.
+    pub(crate) witnesses: u64,
     /// Learners, numbered after the voters.
     pub(crate) learners: u64,
     /// Nodes that belong to no group yet, numbered after the learners. They start without a membership: one that
     /// started from a membership with itself in it could elect itself (openraft #2002).
     pub(crate) spares: u64,
+    /// Those of the spares that are witnesses: the last ones.
+    pub(crate) spare_witnesses: u64,
     /// Everything random follows from it.
     pub(crate) seed: u64,
     /// The configuration of every node, but for its id.
@@ -39,14 +43,30 @@ pub(crate) struct Options {
 impl Options {
     /// A cluster of voters with the default configuration.
     pub(crate) fn new(voters: u64) -> Self {
-        Self { voters, learners: 0, spares: 0, seed: 1, config: Config::new(NodeId(1)) }
+        Self {
+            voters,
+            witnesses: 0,
+            learners: 0,
+            spares: 0,
+            spare_witnesses: 0,
+            seed: 1,
+            config: Config::new(NodeId(1)),
+        }
     }
 
     /// The membership of the new group.
     pub(crate) fn membership(&self) -> Membership {
         let mut membership = Membership::of_voters((1..=self.voters).map(NodeId));
+        membership.witnesses = (self.voters - self.witnesses + 1..=self.voters).map(NodeId).collect();
         membership.learners = (self.voters + 1..=self.voters + self.learners).map(NodeId).collect();
         membership
+    }
+
+    /// Whether a node is a witness, for ever.
+    pub(crate) fn is_witness(&self, id: NodeId) -> bool {
+        let last = |end: u64, count: u64| (end - count + 1..=end).contains(&id.0);
+        last(self.voters, self.witnesses)
+            || last(self.voters + self.learners + self.spares, self.spare_witnesses)
     }
 }
 
@@ -149,6 +169,9 @@ impl Cluster {
             let birth = if membership.contains(id) { membership.clone() } else { Membership::default() };
             cluster.members.insert(id, Member::new(birth.clone()));
             cluster.disks.insert(id, Disk::new(birth));
+            if cluster.options.is_witness(id) {
+                cluster.checker.witnesses.insert(id);
+            }
         }
         for id in cluster.ids() {
             cluster.start(id)?;
@@ -295,7 +318,7 @@ impl Cluster {
     /// Starts a node from its disk.
     pub(crate) fn start(&mut self, id: NodeId) -> Result<(), Failure> {
         let Options { seed, ref config, .. } = self.options;
-        let config = Config { id, ..config.clone() };
+        let config = Config { id, witness: self.options.is_witness(id), ..config.clone() };
         let now = self.now;
         let (member, disk) = match (self.members.get_mut(&id), self.disks.get_mut(&id)) {
             (Some(member), Some(disk)) if member.node.is_none() => (member, disk),

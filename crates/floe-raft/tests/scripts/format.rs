@@ -32,6 +32,7 @@ pub(crate) fn entry(entry: &Entry) -> String {
         EntryKind::Noop => "noop".to_owned(),
         EntryKind::Command => payload(&entry.payload),
         EntryKind::Membership => "membership".to_owned(),
+        EntryKind::Witnessed => "(witnessed)".to_owned(),
     };
     format!("{} {content}", entry.id)
 }
@@ -131,6 +132,7 @@ pub(crate) fn membership(membership: &Membership) -> String {
     let mut text = set("voters", &membership.voters);
     let others = [
         ("outgoing", &membership.outgoing),
+        ("witnesses", &membership.witnesses),
         ("learners", &membership.learners),
         ("auto-promote", &membership.auto_promote),
     ];

@@ -5,12 +5,14 @@ use bytes::BytesMut;
 use floe_raft::codec::{decode_envelope, encode_envelope};
 use floe_raft::{
     Effect, Entry, Envelope, FetchId, Fetched, Index, LogId, Membership, Message, NodeId, SnapshotOutcome,
+    Term,
 };
 
 use crate::cluster::Cluster;
 use crate::disk::Log;
 use crate::failure::Failure;
 use crate::format;
+use crate::machine::Machine;
 use crate::network::{Link, Parcel, kind};
 
 /// A request for older entries.
@@ -170,20 +172,7 @@ impl Cluster {
                 self.say(|| format!("n{id} fetch {first}..{last}{note}"));
                 self.member(id)?.fetches.push_back(FetchRequest { id: fetch, first, last, max_bytes });
             }
-            Effect::SendSnapshot { to, term, at_least } => {
-                let machine = self.member(id)?.machine.clone();
-                if machine.last.index < at_least || !machine.knows_its_group() {
-                    self.lost_snapshots.push((id, to));
-                    return Ok(());
-                }
-                let message =
-                    Message::Snapshot { last: machine.last, membership: machine.membership.clone() };
-                let envelope = Envelope { from: id, to, term, message };
-                self.checker.sent(&envelope, &self.disks)?;
-                let link = Link { from: id, to };
-                self.say_sent(link, &envelope);
-                self.post(link, Parcel::Snapshot(envelope, Box::new(machine)));
-            }
+            Effect::SendSnapshot { to, term, at_least } => self.stream(id, to, term, at_least)?,
             Effect::InstallSnapshot { last, membership } => self.install(id, last, membership)?,
             Effect::Apply(entries) => {
                 let note = if self.member(id)?.applies_held { " (held)" } else { "" };
@@ -225,6 +214,25 @@ impl Cluster {
         Ok(())
     }
 
+    /// Streams the state to a peer, as far as this machine has any that is of use.
+    fn stream(&mut self, id: NodeId, to: NodeId, term: Term, at_least: Index) -> Result<(), Failure> {
+        if self.options.is_witness(to) {
+            return Err(Failure::law(format!("n{id} streams its state to the witness n{to}")));
+        }
+        let machine = self.member(id)?.machine.clone();
+        if machine.last.index < at_least || !machine.knows_its_group() {
+            self.lost_snapshots.push((id, to));
+            return Ok(());
+        }
+        let message = Message::Snapshot { last: machine.last, membership: machine.membership.clone() };
+        let envelope = Envelope { from: id, to, term, message };
+        self.checker.sent(&envelope, &self.disks)?;
+        let link = Link { from: id, to };
+        self.say_sent(link, &envelope);
+        self.post(link, Parcel::Snapshot(envelope, Box::new(machine)));
+        Ok(())
+    }
+
     fn send(&mut self, id: NodeId, envelope: Envelope) -> Result<(), Failure> {
         let link = Link { from: envelope.from, to: envelope.to };
         if link.from != id || link.to == id || !self.members.contains_key(&link.to) {
@@ -251,8 +259,11 @@ impl Cluster {
     /// never be durable before the state that it stands on.
     fn install(&mut self, id: NodeId, last: LogId, membership: Membership) -> Result<(), Failure> {
         while self.apply_next(id)? {}
+        let witness = self.options.is_witness(id);
         let member = self.member(id)?;
-        let Some(machine) = member.staged.remove(&last) else {
+        // A witness has no state: what it installs is the place that it stands for.
+        let place = witness.then(|| Machine { last, ..Machine::new(membership.clone()) });
+        let Some(machine) = place.or_else(|| member.staged.remove(&last)) else {
             return Err(Failure::law(format!("n{id} installs a snapshot of {last}, which never arrived")));
         };
         member.machine = machine.clone();

@@ -97,6 +97,11 @@ pub(crate) fn quorum_holds(
         law(!set.is_empty() && holders * 2 <= set.len(), || {
             format!("{id} is committed, but durable on {holders} of {} voters only", set.len())
         })?;
+        // A committed command that only witnesses hold is lost: none of them knows what it was.
+        let with_data = |node: &&NodeId| !membership.is_witness(**node) && holds(node);
+        law(!set.is_empty() && !set.iter().any(|node| with_data(&node)), || {
+            format!("{id} is committed, but durable on witnesses only")
+        })?;
     }
     Ok(())
 }

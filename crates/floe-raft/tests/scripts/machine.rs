@@ -35,7 +35,7 @@ impl Machine {
         self.digest = mix(mix(self.digest, &entry.id.term.0.to_le_bytes()), &entry.id.index.0.to_le_bytes());
         self.digest = mix(mix(self.digest, &[entry.kind as u8]), &entry.payload);
         match entry.kind {
-            EntryKind::Noop => {}
+            EntryKind::Noop | EntryKind::Witnessed => {}
             EntryKind::Command => self.command(&text(&entry.payload)),
             EntryKind::Membership => {
                 if let Ok(membership) = floe_raft::codec::decode_membership(entry.payload.clone()) {

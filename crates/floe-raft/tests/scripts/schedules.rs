@@ -53,7 +53,9 @@ impl World {
         let drift_margin = Duration::from_millis(random.below(100));
         config.lease = random.one_in(2).then_some(Lease { drift_margin });
         let spares = random.below(3);
-        let options = Options { voters, learners, spares, seed, config };
+        let witnesses = if random.one_in(3) { random.below(voters / 2 + 1) } else { 0 };
+        let spare_witnesses = random.below(spares + 1);
+        let options = Options { voters, witnesses, learners, spares, spare_witnesses, seed, config };
         let chance = |random: &mut Random, from: u64| from << random.below(4);
         let weather = Weather {
             loss: chance(&mut random, 10),
@@ -275,6 +277,9 @@ impl World {
                 (true, _) => MembershipOperation::Demote { node },
                 (false, true) if self.random.one_in(4) => MembershipOperation::Remove { node },
                 (false, true) => MembershipOperation::Promote { node },
+                (false, false) if self.cluster.options.is_witness(node) => {
+                    MembershipOperation::AddWitness { node, address }
+                }
                 (false, false) if is_first => MembershipOperation::AddVoter { node, address },
                 (false, false) => MembershipOperation::AddLearner { node, address, auto_promote },
             });
@@ -341,8 +346,9 @@ impl World {
         self.cluster.settle(leader)?;
         let at = at.map_err(|error| Failure::law(format!("the leader refuses a proposal: {error}")))?;
         for id in members.clone() {
-            if self.cluster.read(id, ReadMode::Lease)?.is_err() {
-                return Err(Failure::law(format!("n{id} refuses a read")));
+            let is_witness = self.cluster.options.is_witness(id);
+            if self.cluster.read(id, ReadMode::Lease)?.is_err() != is_witness {
+                return Err(Failure::law(format!("n{id} refuses a read, or a witness takes one")));
             }
             self.cluster.settle(id)?;
         }

@@ -225,6 +225,18 @@ scripts! {
         demote_a_voter
         an_address_moves
     }
+    witness {
+        it_counts_and_votes
+        it_refuses_who_is_behind
+        it_never_campaigns
+        leadership_is_not_handed_to_it
+        it_is_placed_without_a_stream
+        added_and_removed
+        witnesses_alone_are_no_majority
+        replaced_by_another
+        it_answers_no_client
+        its_vote_outlives_a_restart
+    }
     story {
         one_change_in_slow_motion
         the_leader_stops

@@ -178,7 +178,7 @@ impl Commits {
     ) -> Checked {
         self.ids.push(entry.id);
         match entry.kind {
-            EntryKind::Noop | EntryKind::Membership => self.machine.skip(entry.id),
+            EntryKind::Noop | EntryKind::Membership | EntryKind::Witnessed => self.machine.skip(entry.id),
             EntryKind::Command => {
                 let Some(command) = Command::decode(&entry.payload) else {
                     return Err(broken(

@@ -41,7 +41,7 @@ fn recipe() -> impl Strategy<Value = Recipe> {
         1 => prop::collection::vec(0..9000u16, 1..3),
     ];
     let overwrite = prop::option::weighted(0.2, 1..6u64);
-    let flags = (any::<bool>(), any::<bool>(), prop::bool::weighted(0.03), 0..3u8);
+    let flags = (any::<bool>(), any::<bool>(), prop::bool::weighted(0.03), 0..4u8);
     (1..4u64, flags, overwrite, lengths).prop_map(|(group, flags, overwrite, lengths)| {
         let (raise_term, votes, restart, kind) = flags;
         Recipe { group, raise_term, votes, overwrite, restart, lengths, kind }
@@ -83,7 +83,8 @@ fn cook(model: &Model, recipe: &Recipe) -> (GroupId, Write) {
         made.truncate_from = Some(next);
     }
     for &length in &recipe.lengths {
-        let kind = [EntryKind::Noop, EntryKind::Command, EntryKind::Membership][usize::from(recipe.kind)];
+        let kinds = [EntryKind::Noop, EntryKind::Command, EntryKind::Membership, EntryKind::Witnessed];
+        let kind = kinds[usize::from(recipe.kind)];
         let seed = (next.0 ^ hard_state.term.0 << 4) as u8;
         let payload = Bytes::from(vec![seed; if kind == EntryKind::Noop { 0 } else { usize::from(length) }]);
         made.entries.push(Entry { id: id(hard_state.term.0, next.0), kind, payload });

@@ -367,6 +367,7 @@ impl<R: Send + 'static> Driver<R> {
             Ok(()) => return,
             Err(floe_raft::ReadError::NoLeader) => ReadError::NoLeader,
             Err(floe_raft::ReadError::Busy) => ReadError::Busy,
+            Err(floe_raft::ReadError::Witness) => ReadError::Witness,
         };
         self.reads.answer(read, Err(refused), &mut self.wakes);
     }

@@ -1,5 +1,5 @@
 //! `change N [forced] OPERATION M...`: the leader N starts a change of the membership. Operations: `learner M`,
-//! `auto-learner M` (promoted once it is caught up), `voter M`, `promote M`, `demote M`, `remove M`, `address M`.
+//! `auto-learner M` (promoted once it is caught up), `voter M`, `witness M`, `promote M`, `demote M`, `remove M`, `address M`.
 
 use bytes::Bytes;
 use floe_raft::{MembershipChange, MembershipOperation};
@@ -30,6 +30,7 @@ fn operation(word: &str, args: &mut Args<'_>) -> Result<MembershipOperation, Fai
         "learner" => MembershipOperation::AddLearner { node, address, auto_promote: false },
         "auto-learner" => MembershipOperation::AddLearner { node, address, auto_promote: true },
         "voter" => MembershipOperation::AddVoter { node, address },
+        "witness" => MembershipOperation::AddWitness { node, address },
         "promote" => MembershipOperation::Promote { node },
         "demote" => MembershipOperation::Demote { node },
         "remove" => MembershipOperation::Remove { node },

@@ -1,5 +1,5 @@
-//! `cluster nodes=3 [learners=0] [spares=0] [leader=1] [seed=1] [OPTION=VALUE...]`: starts a new cluster, all nodes with empty
-//! disks; spares belong to no group yet. With `leader`, that node is elected in term 1 and its no-op is committed everywhere, in silence.
+//! `cluster nodes=3 [witnesses=0] [learners=0] [spares=0] [spare-witnesses=0] [leader=1] [seed=1] [OPTION=VALUE...]`: starts a new cluster, all nodes with empty
+//! disks; spares belong to no group yet. Of the nodes and of the spares the last ones are witnesses. With `leader`, that node is elected in term 1 and its no-op is committed everywhere, in silence.
 //!
 //! Options: `pre-vote=false`, `check-quorum=false`, `inflight=2` (messages), `inflight-bytes`, `append-bytes`,
 //! `tail-bytes`, `uncommitted-bytes`, `apply-bytes`, `command-bytes`, `promotion-lag` (entries), `lease=30` (with a drift
@@ -15,6 +15,8 @@ use crate::failure::Failure;
 
 pub(super) fn run(args: &mut Args<'_>) -> Result<Cluster, Failure> {
     let mut options = Options::new(args.key("nodes")?.ok_or_else(|| Failure::new("how many nodes?"))?);
+    options.witnesses = args.key("witnesses")?.unwrap_or(0);
+    options.spare_witnesses = args.key("spare-witnesses")?.unwrap_or(0);
     options.learners = args.key("learners")?.unwrap_or(0);
     options.spares = args.key("spares")?.unwrap_or(0);
     options.seed = args.key("seed")?.unwrap_or(1);
