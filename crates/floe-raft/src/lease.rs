@@ -12,8 +12,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::id::{Index, NodeId, Round, Time};
+use crate::mutant::Mutant;
 use crate::node::Node;
+use crate::replication::progress::Progress;
 use crate::role::Role;
+use crate::role::leader::Leader;
 
 /// What a leader remembers for its lease.
 #[derive(Clone, Debug, Default)]
@@ -57,7 +60,8 @@ impl Node {
         let refused = |(node, last): (&NodeId, &Index)| {
             leader.progress.get(node).is_some_and(|progress| progress.matched > *last)
         };
-        if !leader.grounds.invited.iter().all(refused) {
+        let is_alone = leader.grounds.invited.iter().all(refused);
+        if !is_alone && !self.config.mutated(Mutant::LeaseOutlivesTransfer) {
             return None;
         }
         let own = self.config.id;
@@ -68,9 +72,27 @@ impl Node {
                 leader.progress.get(&id).map_or(0, |progress| progress.round.0)
             }
         };
-        let agreed = Round(self.members.current().quorum().agreed(answered));
-        let sent = leader.grounds.sent_at(agreed)?;
-        Some(sent.plus(self.config.election_timeout.saturating_sub(lease.drift_margin)))
+        let agreed = Round(self.members.quorum().agreed(answered));
+        let mut sent = leader.grounds.sent_at(agreed)?;
+        if self.config.mutated(Mutant::LeaseFromReceipt) {
+            sent = self.latest_answer(leader);
+        }
+        let mut margin = lease.drift_margin;
+        if self.config.mutated(Mutant::LeaseWithoutMargin) {
+            margin = Duration::ZERO;
+        }
+        Some(sent.plus(self.config.election_timeout.saturating_sub(margin)))
+    }
+
+    /// For the ledger of bugs: when a quorum's answers arrived, not when they were asked for.
+    fn latest_answer(&self, leader: &Leader) -> Time {
+        let arrived = |id| {
+            if id == self.config.id {
+                return self.now.0;
+            }
+            leader.progress.get(&id).and_then(Progress::answered_at).map_or(0, |at| at.0)
+        };
+        Time(self.members.quorum().agreed(arrived))
     }
 
     /// Whether this node leads and nobody else does, at the time of the input that is handled.

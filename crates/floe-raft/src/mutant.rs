@@ -45,8 +45,6 @@ mutants! {
     OldAck = "old-ack", "openraft cecb5de8";
     /// A write that is reported late counts for entries that were overwritten since.
     LateCompletion = "late-completion", "etcd/raft #8, etcd #1690, cockroach #124440";
-    /// A follower commits as far as the leader says, beyond what was compared.
-    CommitUncompared = "commit-uncompared", "camunda #30354";
     /// A heartbeat carries the leader's commit index, not what the peer acknowledged of it.
     HeartbeatCommits = "heartbeat-commits", "camunda #30354";
     /// An append that is late and short cuts off a log that agrees with it.
@@ -103,6 +101,15 @@ mutants! {
     ReadNamesReused = "read-names-reused", "etcd #20418";
     /// Reads that wait are dropped without a word when the leader changes.
     ReadsForgotten = "reads-forgotten", "etcd #11483";
+
+    /// A lease is counted from when the answers arrived, not from when they were asked for.
+    LeaseFromReceipt = "lease-from-receipt", "tikv #964, etcd #6005";
+    /// A lease leaves no margin for clocks that run at different rates.
+    LeaseWithoutMargin = "lease-without-margin", "sofa-jraft #25, #26";
+    /// A lease goes on although another node was invited to campaign.
+    LeaseOutlivesTransfer = "lease-outlives-transfer", "raft-rs #234, etcd #12704, tikv #1595";
+    /// A voter that is restarted forgets what it promised a leader.
+    LeaseForgotten = "lease-forgotten", "trap 39: braft's FollowerLease::init is there for it";
 
     // Proposals and handovers.
     /// A command that the network repeats is appended twice.

@@ -97,7 +97,8 @@ impl Node {
         let salt = seed & !u64::from(u32::MAX);
         // What an earlier life answered to heartbeats it may have answered a moment ago; it holds for this one. A node
         // without a term never answered any.
-        let is_bound = config.lease.is_some() && hard_state.term > Term(0);
+        let is_bound =
+            config.lease.is_some() && hard_state.term > Term(0) && !config.mutated(Mutant::LeaseForgotten);
         let promised_until = if is_bound { now.plus(config.election_timeout) } else { Time(0) };
         let mut node = Self {
             config,

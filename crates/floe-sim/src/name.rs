@@ -1,7 +1,8 @@
-//! Names on the command line: those of features and of mutants, in both directions.
+//! Names on the command line: those of features, of graphs and of mutants, in both directions.
 
 use std::str::FromStr;
 
+use crate::graph::Graph;
 use crate::mutant::Mutant;
 use crate::plan::Feature;
 
@@ -26,6 +27,15 @@ impl FromStr for Feature {
     fn from_str(name: &str) -> Result<Self, UnknownName> {
         let known = Self::ALL.iter().map(|(_, name)| *name);
         Self::of_name(name).ok_or_else(|| UnknownName::new("feature", name, known))
+    }
+}
+
+impl FromStr for Graph {
+    type Err = UnknownName;
+
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        let known = Self::ALL.iter().map(|(_, name)| *name);
+        Self::of_name(name).ok_or_else(|| UnknownName::new("graph", name, known))
     }
 }
 

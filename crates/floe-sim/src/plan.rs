@@ -11,6 +11,7 @@ use floe_raft::{Config, NodeId};
 
 use crate::action::Action;
 use crate::clock::{MS, Moment, SECOND};
+use crate::graph::{self, Graph};
 use crate::rng::{Rng, Stream};
 use crate::schedule;
 
@@ -124,6 +125,8 @@ impl Feature {
 pub struct Restrictions {
     /// The number of voters, instead of the seed's own.
     pub voters: Option<u64>,
+    /// A graph of links is formed and stands for ten minutes, in place of the seed's own faults.
+    pub graph: Option<Graph>,
     /// The number of clients, instead of the seed's own.
     pub clients: Option<u64>,
     /// Features that are on, whatever the seed has drawn.
@@ -243,6 +246,8 @@ impl Plan {
         let features: BTreeSet<Feature> =
             Feature::ALL.iter().filter(|_| rng.coin()).map(|(feature, _)| *feature).collect();
         let features = &(&features | &restrictions.with) - &restrictions.without;
+        let features = if restrictions.graph.is_some() { restrictions.with.clone() } else { features };
+        let drawn_voters = restrictions.graph.map_or(drawn_voters, Graph::voters);
         let voter_count = restrictions.voters.unwrap_or(drawn_voters).clamp(1, 16);
         let learner_count = if features.contains(&Feature::Learners) { learner_count } else { 0 };
         let voters: Vec<NodeId> = (1..=voter_count).map(NodeId).collect();
@@ -266,7 +271,23 @@ impl Plan {
             .map(|(number, (at, action))| (number as u32, at, action))
             .filter(|(number, _, _)| !restrictions.skip.contains(number))
             .collect();
-        Self { seed, voters, learners, features, config, network, host, workload, end, liveness, schedule }
+        let mut plan = Self {
+            seed,
+            voters,
+            learners,
+            features,
+            config,
+            network,
+            host,
+            workload,
+            end,
+            liveness,
+            schedule,
+        };
+        if restrictions.graph.is_some() {
+            graph::calm(&mut plan);
+        }
+        plan
     }
 
     /// All nodes, voters first.

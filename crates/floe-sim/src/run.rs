@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::check::{Checked, Invariant, Violation, broken};
 use crate::clock::{Moment, SECOND};
+use crate::graph::Graph;
 use crate::mutant::Mutant;
 use crate::plan::{Feature, Plan, Restrictions};
 use crate::trace::{Sink, Trace, TraceHash};
@@ -62,6 +63,9 @@ impl Outcome {
         let mut command = format!("floe sim --seed {seed}");
         if let Some(voters) = restrictions.voters {
             command += &format!(" --voters {voters}");
+        }
+        if let Some(graph) = restrictions.graph {
+            command += &format!(" --graph {}", graph.name());
         }
         if let Some(clients) = restrictions.clients {
             command += &format!(" --clients {clients}");
@@ -129,13 +133,21 @@ fn run_with(seed: u64, options: &Options, sink: Option<Sink>) -> Outcome {
     }
     let plan = Plan::draw(seed, &restrictions);
     let mut world = World::new(plan, options.mutant, Trace::new(sink));
+    let graph = restrictions.graph;
     // A panic is a finding like any other, with a seed that repeats it.
-    let done = catch_unwind(AssertUnwindSafe(|| live(&mut world))).unwrap_or_else(|panic| {
+    let done = catch_unwind(AssertUnwindSafe(|| live(&mut world, graph))).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("without a message");
         let mut violation = broken(Invariant::NoPanic, text);
         violation.at = world.now;
         Err(violation)
+    });
+    let done = done.map_err(|mut violation| {
+        // Found between two events, not by one.
+        if violation.at == Moment(0) {
+            violation.at = world.now;
+        }
+        violation
     });
     let (invoked, acknowledged) = world.check.clients.counts();
     Outcome {
@@ -156,8 +168,11 @@ fn run_with(seed: u64, options: &Options, sink: Option<Sink>) -> Outcome {
     }
 }
 
-fn live(world: &mut World) -> Checked {
+fn live(world: &mut World, graph: Option<Graph>) -> Checked {
     world.begin()?;
+    if let Some(graph) = graph {
+        return world.live_in(graph);
+    }
     let end = world.plan.end;
     world.run_until(end)?;
     world.check_unanswered()?;

@@ -7,6 +7,9 @@ use anyhow::{Result, bail};
 use crate::Arguments;
 use crate::search::Finding;
 
+/// Longer lines are cut: the details are in the world, which opens again.
+const LINE: usize = 160;
+
 /// Prints the table; an error if a bug was not found.
 pub(crate) fn report(arguments: &Arguments, findings: Vec<Finding>) -> Result<()> {
     println!("| bug | who had it | found by | seeds | seconds | opened by |");
@@ -47,5 +50,8 @@ pub(crate) fn progress(finding: &Finding) -> String {
         Some(violation) => write!(line, "{violation}"),
         None => write!(line, "NOT FOUND"),
     };
-    verdict.map_or_else(|_| String::new(), |()| line)
+    match verdict {
+        Ok(()) => line.chars().take(LINE).collect(),
+        Err(_) => String::new(),
+    }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use clap::Parser;
-use floe_sim::{Feature, Mutant, Options, Restrictions, Sweep, run, shrink};
+use floe_sim::{Feature, Graph, Mutant, Options, Restrictions, Sweep, run, shrink};
 
 /// Runs simulated clusters from fresh seeds, two at a time, and fails if one breaks a rule.
 #[derive(Parser, Debug)]
@@ -34,6 +34,9 @@ struct Arguments {
     /// Features that are off, by name, separated by commas.
     #[arg(long, value_delimiter = ',')]
     without: Vec<Feature>,
+    /// A graph of links that stands for ten minutes, instead of each seed's own faults.
+    #[arg(long)]
+    graph: Option<Graph>,
     /// Features that are on, whatever each seed has drawn.
     #[arg(long, value_delimiter = ',')]
     with: Vec<Feature>,
@@ -85,7 +88,13 @@ fn sweep(arguments: &Arguments) -> Result<()> {
 fn options(arguments: &Arguments) -> Options {
     let without = arguments.without.iter().copied().collect();
     let with = arguments.with.iter().copied().collect();
-    let restrictions = Restrictions { voters: arguments.voters, with, without, ..Restrictions::default() };
+    let restrictions = Restrictions {
+        voters: arguments.voters,
+        graph: arguments.graph,
+        with,
+        without,
+        ..Restrictions::default()
+    };
     Options { restrictions, mutant: arguments.mutant }
 }
 

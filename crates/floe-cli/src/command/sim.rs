@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 
 use clap::Args;
-use floe_sim::{Feature, Mutant, Options, Outcome, Restrictions, Statistics, run, run_traced, shrink};
+use floe_sim::{Feature, Graph, Mutant, Options, Outcome, Restrictions, Statistics, run, run_traced, shrink};
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -41,6 +41,9 @@ struct Less {
     /// The number of voters, instead of the seed's own
     #[arg(long)]
     voters: Option<u64>,
+    /// A graph of links that stands for ten minutes, instead of the seed's own faults
+    #[arg(long, value_name = "NAME")]
+    graph: Option<Graph>,
     /// The number of clients, instead of the seed's own
     #[arg(long)]
     clients: Option<u64>,
@@ -63,10 +66,13 @@ struct Less {
 
 impl Less {
     fn options(self) -> Options {
-        let Self { voters, clients, seconds, with, without, skip, mutant } = self;
+        let Self { voters, graph, clients, seconds, with, without, skip, mutant } = self;
         let (with, without) = (BTreeSet::from_iter(with), BTreeSet::from_iter(without));
         let skip = BTreeSet::from_iter(skip);
-        Options { restrictions: Restrictions { voters, clients, with, without, skip, seconds }, mutant }
+        Options {
+            restrictions: Restrictions { voters, graph, clients, with, without, skip, seconds },
+            mutant,
+        }
     }
 }
 

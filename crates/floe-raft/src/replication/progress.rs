@@ -95,6 +95,11 @@ impl Progress {
         self.answered = Some(now);
     }
 
+    /// When it answered last.
+    pub(crate) fn answered_at(&self) -> Option<Time> {
+        self.answered
+    }
+
     /// Whether it answered within this time.
     pub(crate) fn is_active(&self, now: Time, within: Duration) -> bool {
         self.answered.is_some_and(|answered| now.since(answered) < within)

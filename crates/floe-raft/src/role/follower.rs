@@ -117,11 +117,7 @@ impl Node {
         let Role::Follower(follower) = &mut self.role else { return };
         let nothing_new = end == prev.index && end <= follower.acked;
         follower.verified = follower.verified.max(end);
-        let mut compared = follower.verified;
-        if self.config.mutated(Mutant::CommitUncompared) {
-            compared = self.log.last().index;
-        }
-        let commit = commit.min(compared);
+        let commit = commit.min(follower.verified);
         // An empty append that moves the commit index and repeats what was acknowledged needs no answer. If that
         // acknowledgement was lost, the leader repeats the append with nothing to commit, and that is answered.
         if !(nothing_new && commit > self.commit) {

@@ -54,6 +54,11 @@ impl Elections {
         self.terms.insert(node, durable);
     }
 
+    /// How many terms had a leader.
+    pub(crate) fn count(&self) -> u64 {
+        self.leaders.len() as u64
+    }
+
     /// The highest term that had a leader.
     pub(crate) fn last(&self) -> Option<(Term, NodeId)> {
         self.leaders.last_key_value().map(|(term, node)| (*term, *node))

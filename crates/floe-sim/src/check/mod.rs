@@ -66,6 +66,8 @@ pub enum Invariant {
     NoPanic,
     /// A node starts from whatever a crash leaves.
     Restarts,
+    /// In a graph of links that stands, the leader hardly ever changes.
+    LeaderIsStable,
     /// What the core knows of itself agrees with itself ([`floe_raft::Invariants`]).
     NodeIsSound,
 }
@@ -95,6 +97,7 @@ impl Invariant {
             Self::Liveness => "liveness",
             Self::NoPanic => "no-panic",
             Self::Restarts => "restarts",
+            Self::LeaderIsStable => "leader-is-stable",
             Self::NodeIsSound => "node-is-sound",
         }
     }
