@@ -2,6 +2,7 @@
 
 use floe_raft::NodeId;
 
+use crate::change::Step;
 use crate::clock::Rate;
 
 /// Whom an action is for.
@@ -111,6 +112,15 @@ pub enum Action {
         /// To whom.
         to: NodeId,
     },
+    /// Whoever leads is asked to change the membership.
+    Change {
+        /// What to do, all together.
+        steps: Vec<Step>,
+        /// Whether it is done even if too few answer for it to be committed.
+        forced: bool,
+        /// How many times it is asked for, while the answer is that it cannot be done now.
+        tries: u32,
+    },
 }
 
 impl Action {
@@ -129,6 +139,7 @@ impl Action {
             Self::ClockRate { .. } => "clock-rate",
             Self::ClockJump { .. } => "clock-jump",
             Self::Transfer { .. } => "transfer",
+            Self::Change { .. } => "change",
         }
     }
 }

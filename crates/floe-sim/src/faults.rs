@@ -1,18 +1,19 @@
-//! Carrying out interventions, ending them, and the liveness phase: a random majority is healed, the rest stays
-//! broken for ever, and the majority must commit again.
+//! Carrying out interventions, and ending them.
 
-use std::collections::BTreeSet;
-
-use floe_raft::{Index, NodeId};
+use floe_raft::{Membership, NodeId};
 
 use crate::action::{Action, Link, Target};
-use crate::check::{Checked, Invariant, broken};
-use crate::clock::{MS, Moment, Rate};
+use crate::check::Checked;
+use crate::clock::{MS, Moment};
 use crate::host::Input;
+use crate::members::WantedChange;
 use crate::mutant::HostMutant;
 use crate::storage::Storage;
 use crate::trace::{EventId, Happening};
-use crate::world::{At, Event, Mend, World};
+use crate::world::{Event, Mend, World};
+
+/// The number of an intervention that is not of the schedule but follows from one that is.
+const ASKED_AGAIN: u32 = u32::MAX;
 
 impl World {
     /// Carries out an intervention of the schedule.
@@ -49,6 +50,12 @@ impl World {
                 let Some(leader) = self.find(Target::Leader) else { return Ok(()) };
                 self.cause = self.note(&Happening::Intervention { number, what, node: to });
                 self.input(leader, Input::Transfer(to))
+            }
+            Action::Change { steps, forced, tries } => {
+                let Some(leader) = self.find(Target::Leader) else { return Ok(()) };
+                let node = self.hosts[leader].id;
+                self.cause = self.note(&Happening::Intervention { number, what, node });
+                self.input(leader, Input::Change(WantedChange { steps, forced, tries }))
             }
             Action::Crash { target, .. }
             | Action::Pause { target, .. }
@@ -90,7 +97,11 @@ impl World {
                 machine.clock.jump(now, ahead);
                 self.look_at_the_clock(host);
             }
-            Action::Cut { .. } | Action::Flap { .. } | Action::Clog { .. } | Action::Transfer { .. } => {}
+            Action::Cut { .. }
+            | Action::Flap { .. }
+            | Action::Clog { .. }
+            | Action::Transfer { .. }
+            | Action::Change { .. } => {}
         }
         Ok(())
     }
@@ -105,7 +116,7 @@ impl World {
         }
     }
 
-    fn look_at_the_clock(&mut self, host: usize) {
+    pub(crate) fn look_at_the_clock(&mut self, host: usize) {
         if let Some(life) = self.hosts[host].life.as_mut() {
             life.armed = None;
         }
@@ -119,9 +130,9 @@ impl World {
     }
 
     /// Ends an intervention, or its present state.
-    pub(crate) fn mend(&mut self, mend: Mend) {
+    pub(crate) fn mend(&mut self, mend: Mend) -> Checked {
         if self.core.is_some() {
-            return;
+            return Ok(());
         }
         self.cause = EventId(0);
         match mend {
@@ -138,12 +149,13 @@ impl World {
                 }
             }
             Mend::Again(Action::Flap { links, period, times }) => self.flap(links, period, times),
-            Mend::Again(_) => {}
+            Mend::Again(action) => return self.act(ASKED_AGAIN, action),
             Mend::SlowDisk(host) => {
                 self.note(&Happening::Mended { what: "slow disk" });
                 self.hosts[host].slow = 1;
             }
         }
+        Ok(())
     }
 
     /// A process dies; what it had under way on its disk may or may not be there.
@@ -193,12 +205,13 @@ impl World {
         self.wake_up(host)
     }
 
-    fn wake_up(&mut self, host: usize) -> Checked {
+    pub(crate) fn wake_up(&mut self, host: usize) -> Checked {
         self.hosts[host].paused_until = None;
         let node = self.hosts[host].id;
         self.cause = EventId(0);
         self.cause = self.note(&Happening::Resumed { node });
         self.look_at_the_clock(host);
+        self.start_job(host);
         self.step_host(host)
     }
 
@@ -211,10 +224,7 @@ impl World {
             self.hosts[host].storage = Storage::new(id, &membership, &self.plan.host);
             return Ok(());
         }
-        // A majority of the voters keeps its disks, whatever the schedule says.
-        let voters = self.plan.voters.len();
-        let lost = self.hosts[..voters].iter().filter(|machine| machine.wiped).count();
-        if self.hosts[host].wiped || (host < voters && (lost + 1) * 2 >= voters) {
+        if self.hosts[host].wiped || !self.can_bear_the_loss(self.hosts[host].id) {
             return Ok(());
         }
         self.crash(host, 0)?;
@@ -222,114 +232,16 @@ impl World {
         Ok(())
     }
 
-    /// The end of the chaos: heals a random majority and leaves the rest broken for ever.
-    pub(crate) fn heal(&mut self) -> Checked {
-        let mut candidates: Vec<NodeId> = self
-            .plan
-            .voters
-            .iter()
-            .copied()
-            .filter(|node| self.position(*node).is_some_and(|host| !self.hosts[host].wiped))
-            .collect();
-        self.liveness_rng.shuffle(&mut candidates);
-        let majority = self.plan.voters.len() / 2 + 1;
-        let extra = if self.liveness_rng.coin() {
-            0
-        } else {
-            self.liveness_rng.below(candidates.len() as u64) as usize
+    /// Whether a majority of all sets of voters keeps its disks without this one.
+    fn can_bear_the_loss(&self, node: NodeId) -> bool {
+        let is_lost = |voter: &&NodeId| {
+            **voter == node || self.position(**voter).is_none_or(|host| self.hosts[host].wiped)
         };
-        candidates.truncate((majority + extra).min(candidates.len()));
-        let core: BTreeSet<NodeId> = candidates.into_iter().collect();
-        self.break_the_rest(&core);
-        let names: Vec<String> = core.iter().map(|node| format!("n{node}")).collect();
-        self.cause = EventId(0);
-        self.cause = self.note(&Happening::Liveness { core: &names.join(" ") });
-        self.net.heal(core.clone());
-        self.core = Some(core.clone());
-        // Four election timeouts are for elections, not for a disk that takes one of them to read an entry.
-        let plan = &mut self.plan.host;
-        plan.sync_mean = plan.sync_mean.min(MS);
-        plan.fetch_mean = plan.fetch_mean.min(MS / 10);
-        plan.apply_mean = plan.apply_mean.min(MS / 10);
-        plan.snapshot_mean = plan.snapshot_mean.min(MS);
-        let election = self.plan.election_timeout_max();
-        self.workload.hurry(election / 16);
-        for client in 0..self.workload.clients() {
-            self.queue.push(self.now, Event::NextOperation { client });
-        }
-        for node in core {
-            let Some(host) = self.position(node) else { continue };
-            self.heal_host(host)?;
-        }
-        let above = self.check.commits.last();
-        self.queue.push(self.now.plus(4 * election), Event::MustHaveCommitted { above });
-        Ok(())
-    }
-
-    fn heal_host(&mut self, host: usize) -> Checked {
-        let now = self.now;
-        let machine = &mut self.hosts[host];
-        machine.slow = 1;
-        machine.stalled_until = now;
-        machine.failing = None;
-        machine.crash_after = None;
-        machine.clock.set_rate(now, Rate::TRUE);
-        let at = At { host, life: machine.lives };
-        if machine.life.is_none() {
-            return self.restart(host);
-        }
-        if machine.paused_until.is_some() {
-            self.wake_up(host)?;
-        }
-        self.look_at_the_clock(host);
-        // What the disk is at ends soon, instead of when the stall would have been over.
-        let writes = self.hosts[host].life.as_ref().is_some_and(|life| !life.writing.is_empty());
-        if writes {
-            self.queue.push(now.plus(MS), Event::Written(at));
-        }
-        Ok(())
-    }
-
-    /// Cuts more links of those that are not healed, in one direction or both.
-    fn break_the_rest(&mut self, core: &BTreeSet<NodeId>) {
-        let nodes: Vec<NodeId> = self.plan.nodes().collect();
-        let style = self.liveness_rng.below(4);
-        for &from in &nodes {
-            for &to in &nodes {
-                let healed = core.contains(&from) && core.contains(&to);
-                let cut = match style {
-                    0 => true,
-                    1 => core.contains(&from),
-                    2 => core.contains(&to),
-                    _ => self.liveness_rng.coin(),
-                };
-                if from != to && !healed && cut {
-                    self.net.cut(&[Link { from, to }]);
-                }
-            }
-        }
-    }
-
-    /// Four election timeouts after the healing, something more must be committed.
-    pub(crate) fn must_have_committed(&mut self, above: Index) -> Checked {
-        if self.check.commits.last() > above {
-            return Ok(());
-        }
-        let standing: Vec<String> = self
-            .hosts
-            .iter()
-            .map(|host| match host.standing() {
-                Some((role, term)) => format!("n{} {role:?} in term {term}", host.id),
-                None => format!("n{} down", host.id),
-            })
-            .collect();
-        let core = self.core.iter().flatten().map(|node| format!("n{node}")).collect::<Vec<_>>().join(" ");
-        Err(broken(
-            Invariant::Liveness,
-            format!(
-                "nothing after {above} is committed 4 election timeouts after {core} could talk: {}",
-                standing.join(", ")
-            ),
-        ))
+        let bears = |membership: &Membership| {
+            [&membership.voters, &membership.outgoing]
+                .into_iter()
+                .all(|set| !set.contains(&node) || set.iter().filter(is_lost).count() * 2 < set.len())
+        };
+        self.memberships_that_count().all(bears)
     }
 }

@@ -12,6 +12,7 @@ use floe_raft::{
 use crate::clock::{Clock, Moment};
 use crate::image::LogImage;
 use crate::machine::{Machine, OpId, Reply};
+use crate::members::WantedChange;
 use crate::net::{Packet, SnapshotState, TransferId};
 use crate::storage::Storage;
 use crate::trace::EventId;
@@ -30,6 +31,10 @@ pub(crate) struct Host {
     pub(crate) paused_until: Option<Moment>,
     /// The disk is lost, and with it the member.
     pub(crate) wiped: bool,
+    /// It was removed and stopped; its id is not used again.
+    pub(crate) retired: bool,
+    /// It was removed, and is to be stopped.
+    pub(crate) leaving: bool,
     /// Disk operations take this many times longer.
     pub(crate) slow: u32,
     /// Disk writes do not end before.
@@ -60,7 +65,6 @@ pub(crate) struct Life {
     pub(crate) log: LogImage,
     /// What the checker was told of the node.
     pub(crate) seen: Seen,
-    pub(crate) membership: Membership,
     /// Writes that wait for the disk, and those that it is at.
     pub(crate) writes: Vec<Write>,
     pub(crate) writing: Vec<Write>,
@@ -91,6 +95,8 @@ pub(crate) struct Seen {
     pub(crate) term: Term,
     pub(crate) leads: bool,
     pub(crate) commit: Index,
+    /// The end of its log.
+    pub(crate) last: LogId,
 }
 
 /// A read under way.
@@ -122,6 +128,7 @@ pub(crate) enum Input {
     PeerGone(NodeId),
     Operation(OpId),
     Transfer(NodeId),
+    Change(WantedChange),
 }
 
 /// Work for the state machine, done in order.
@@ -131,16 +138,20 @@ pub(crate) enum Job {
     Install(Received),
 }
 
+/// The end of a log that nobody has looked at.
+const UNSEEN: LogId = LogId { term: Term(u64::MAX), index: Index(u64::MAX) };
+
 /// How many replies to applied commands are kept.
 const REPLIES: usize = 512;
 
 impl Life {
     pub(crate) fn new(node: Node, storage: &Storage) -> Self {
         let checkpoint = storage.checkpoint();
-        let seen = Seen { term: node.term(), leads: false, commit: checkpoint.machine.applied().index };
+        let commit = checkpoint.machine.applied().index;
+        // What is in force was not compared yet with what the log says, even if there is no log.
+        let seen = Seen { term: node.term(), leads: false, commit, last: UNSEEN };
         Self {
             seen,
-            membership: node.membership().clone(),
             node,
             invariants: Invariants::default(),
             inbox: Vec::new(),

@@ -11,13 +11,16 @@
 #![forbid(unsafe_code)]
 
 mod action;
+mod change;
 mod check;
 mod clock;
 mod faults;
 mod graph;
 mod host;
 mod image;
+mod liveness;
 mod machine;
+mod members;
 mod mutant;
 mod name;
 mod net;
@@ -35,6 +38,7 @@ mod workload;
 mod world;
 
 pub use action::{Action, Link, Target};
+pub use change::{Step, StepKind};
 pub use check::{Invariant, Violation};
 pub use clock::{Moment, Rate};
 pub use graph::Graph;

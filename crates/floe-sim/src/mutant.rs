@@ -36,11 +36,19 @@ pub enum HostMutant {
     CompactAhead,
     /// Returns under its old id with an empty disk after losing it.
     ReuseId,
+    /// Is added again, after its removal, under its old id with an empty disk.
+    ReuseRemovedId,
+    /// Joins as if it were the first member of a group of its own.
+    JoinAsFounder,
+    /// Sends with a snapshot the membership that is in force, which need not be committed, instead of the snapshot's.
+    SnapshotMembership,
+    /// Forgets at a restart the memberships that were compacted, and starts from that of the first members.
+    ForgetMembership,
 }
 
 impl HostMutant {
     /// Every mutant, its name, and who had the bug.
-    pub const ALL: [(Self, &'static str, &'static str); 16] = [
+    pub const ALL: [(Self, &'static str, &'static str); 20] = [
         (Self::AckBeforeSync, "host-ack-before-sync", "valkey #3887, goraft #150"),
         (Self::ForgetVote, "host-forget-vote", "sofa-jraft #1243"),
         (Self::ForgetHardState, "host-forget-hard-state", "hashicorp/raft #661"),
@@ -57,6 +65,26 @@ impl HostMutant {
         (Self::AckOverwritten, "host-ack-overwritten", "scylla #31559"),
         (Self::CompactAhead, "host-compact-ahead", "trap 64: a crash between snapshot and truncation"),
         (Self::ReuseId, "host-reuse-id", "openraft #2002, restate #2415"),
+        (
+            Self::ReuseRemovedId,
+            "host-reuse-removed-id",
+            "restate #2415: an id that was removed and comes back",
+        ),
+        (
+            Self::JoinAsFounder,
+            "host-join-as-founder",
+            "etcd with `initial-cluster-state new` on a joining member",
+        ),
+        (
+            Self::SnapshotMembership,
+            "host-snapshot-membership",
+            "etcd/raft #80: a snapshot with an uncommitted membership",
+        ),
+        (
+            Self::ForgetMembership,
+            "host-forget-membership",
+            "etcd #7625: members known from flags, not from the log",
+        ),
     ];
 
     /// The mutant of a name.

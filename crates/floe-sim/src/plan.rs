@@ -70,11 +70,13 @@ pub enum Feature {
     Learners,
     /// The log is the real one over a simulated disk, torn sectors included.
     RealLog,
+    /// Members join, are promoted, replaced and removed.
+    Members,
 }
 
 impl Feature {
     /// Every feature and its name.
-    pub const ALL: [(Self, &'static str); 26] = [
+    pub const ALL: [(Self, &'static str); 27] = [
         (Self::Loss, "loss"),
         (Self::Duplicate, "duplicate"),
         (Self::Replay, "replay"),
@@ -101,6 +103,7 @@ impl Feature {
         (Self::SmallWindows, "small-windows"),
         (Self::Learners, "learners"),
         (Self::RealLog, "real-log"),
+        (Self::Members, "members"),
     ];
 
     /// The feature of a name.
@@ -185,6 +188,10 @@ pub struct HostPlan {
     pub peer_gone: bool,
     /// Whether the log is the real one.
     pub real_log: bool,
+    /// Whether a node that has applied its removal is stopped for good. Otherwise it goes on, and may be added again.
+    pub stops_removed: bool,
+    /// Whether those who may join are up before they are asked to.
+    pub early_joiners: bool,
     /// The old bug that it has.
     #[cfg(feature = "mutants")]
     pub log_mutant: Option<floe_wal::Mutant>,
@@ -218,6 +225,8 @@ pub struct Plan {
     pub voters: Vec<NodeId>,
     /// The learners, numbered after the voters.
     pub learners: Vec<NodeId>,
+    /// Those who may join later, numbered after the learners.
+    pub joiners: Vec<NodeId>,
     /// The features that are on.
     pub features: BTreeSet<Feature>,
     /// The core's configuration; each node puts its own id in.
@@ -252,6 +261,7 @@ impl Plan {
         let learner_count = if features.contains(&Feature::Learners) { learner_count } else { 0 };
         let voters: Vec<NodeId> = (1..=voter_count).map(NodeId).collect();
         let learners: Vec<NodeId> = (1..=learner_count).map(|nth| NodeId(voter_count + nth)).collect();
+        let joiners = draw_joiners(seed, &features, voter_count + learner_count);
         let mut config = draw_config(&mut rng, seed, &features);
         let network = draw_network(&mut rng, seed, &features, &config);
         let host = draw_host(&mut rng, seed, &features, &config);
@@ -264,7 +274,7 @@ impl Plan {
         }
         let seconds = restrictions.seconds.unwrap_or(60);
         let end = Moment(seconds * SECOND);
-        let nodes: Vec<NodeId> = voters.iter().chain(&learners).copied().collect();
+        let nodes: Vec<NodeId> = voters.iter().chain(&learners).chain(&joiners).copied().collect();
         let schedule = schedule::draw(seed, &features, &voters, &nodes, end)
             .into_iter()
             .enumerate()
@@ -275,6 +285,7 @@ impl Plan {
             seed,
             voters,
             learners,
+            joiners,
             features,
             config,
             network,
@@ -292,7 +303,7 @@ impl Plan {
 
     /// All nodes, voters first.
     pub fn nodes(&self) -> impl Iterator<Item = NodeId> + '_ {
-        self.voters.iter().chain(&self.learners).copied()
+        self.voters.iter().chain(&self.learners).chain(&self.joiners).copied()
     }
 
     /// The longest time that a correct clock waits before it campaigns.
@@ -303,6 +314,15 @@ impl Plan {
 
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Those who may join in a world whose membership changes.
+fn draw_joiners(seed: u64, features: &BTreeSet<Feature>, before: u64) -> Vec<NodeId> {
+    if !features.contains(&Feature::Members) {
+        return Vec::new();
+    }
+    let mut rng = Feature::Members.stream(seed, Stream::Plan);
+    (1..=rng.between(1, 6)).map(|nth| NodeId(before + nth)).collect()
 }
 
 fn draw_config(rng: &mut Rng, seed: u64, features: &BTreeSet<Feature>) -> Config {
@@ -320,6 +340,9 @@ fn draw_config(rng: &mut Rng, seed: u64, features: &BTreeSet<Feature>) -> Config
         config.tail_bytes = rng.magnitude(64, 8_192);
         config.uncommitted_bytes = rng.magnitude(256, 65_536);
         config.apply_bytes = rng.magnitude(64, 4_096);
+    }
+    if features.contains(&Feature::Members) {
+        config.promotion_lag = Feature::Members.stream(seed, Stream::Disk).magnitude(1, 1_000);
     }
     config
 }
@@ -375,6 +398,8 @@ fn draw_host(rng: &mut Rng, seed: u64, features: &BTreeSet<Feature>, config: &Co
         plan.checkpoint_bytes = rng.magnitude(128, 16_384);
         plan.trailing = rng.below(16);
     }
+    let mut rng = Feature::Members.stream(seed, Stream::Host);
+    (plan.stops_removed, plan.early_joiners) = (rng.coin(), rng.coin());
     plan
 }
 

@@ -48,12 +48,29 @@ pub struct Statistics {
     pub traced: u64,
     /// Entries committed.
     pub committed: u64,
+    /// Memberships that came into a log.
+    pub changes: u64,
     /// Operations that clients invoked.
     pub invoked: u64,
     /// Operations that were acknowledged.
     pub acknowledged: u64,
     /// The highest term with a leader.
     pub term: u64,
+}
+
+impl Statistics {
+    /// Adds those of another run; the term is the highest.
+    fn add(&mut self, other: &Self) {
+        let Self { simulated, events, traced, committed, changes, invoked, acknowledged, term } = *other;
+        self.simulated += simulated;
+        self.events += events;
+        self.traced += traced;
+        self.committed += committed;
+        self.changes += changes;
+        self.invoked += invoked;
+        self.acknowledged += acknowledged;
+        self.term = self.term.max(term);
+    }
 }
 
 impl Outcome {
@@ -161,6 +178,7 @@ fn run_with(seed: u64, options: &Options, sink: Option<Sink>) -> Outcome {
             events: world.handled(),
             traced: world.trace.events(),
             committed: world.check.commits.last().0,
+            changes: world.check.memberships.changes(),
             invoked,
             acknowledged,
             term: world.check.elections.last().map_or(0, |(term, _)| term.0),
@@ -173,15 +191,10 @@ fn live(world: &mut World, graph: Option<Graph>) -> Checked {
     if let Some(graph) = graph {
         return world.live_in(graph);
     }
-    let end = world.plan.end;
-    world.run_until(end)?;
+    world.run_until(world.plan.end)?;
     world.check_unanswered()?;
-    if world.plan.liveness {
-        // Twice the time in which commits must resume, so that they also go on.
-        let healed = Moment(end.0 + 8 * world.plan.election_timeout_max());
-        world.run_until(healed)?;
-    }
-    Ok(())
+    // The healing has moved the end.
+    world.run_until(world.ends)
 }
 
 /// The sum of many runs.
@@ -199,14 +212,7 @@ impl Sweep {
     /// Adds one outcome.
     pub fn add(&mut self, outcome: Outcome) {
         self.seeds += 1;
-        let (sum, one) = (&mut self.statistics, &outcome.statistics);
-        sum.simulated += one.simulated;
-        sum.events += one.events;
-        sum.traced += one.traced;
-        sum.committed += one.committed;
-        sum.invoked += one.invoked;
-        sum.acknowledged += one.acknowledged;
-        sum.term = sum.term.max(one.term);
+        self.statistics.add(&outcome.statistics);
         if outcome.violation.is_some() {
             self.failures.push(outcome);
         }
@@ -214,17 +220,10 @@ impl Sweep {
 
     /// Adds the outcomes of another sweep.
     pub fn merge(&mut self, other: Self) {
-        let Self { seeds, failures, statistics: one } = other;
+        let Self { seeds, failures, statistics } = other;
         self.seeds += seeds;
         self.failures.extend(failures);
-        let sum = &mut self.statistics;
-        sum.simulated += one.simulated;
-        sum.events += one.events;
-        sum.traced += one.traced;
-        sum.committed += one.committed;
-        sum.invoked += one.invoked;
-        sum.acknowledged += one.acknowledged;
-        sum.term = sum.term.max(one.term);
+        self.statistics.add(&statistics);
     }
 }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use floe_raft::NodeId;
 
 use crate::action::{Action, Link, Target};
+use crate::change;
 use crate::clock::{MS, Moment, Rate, SECOND};
 use crate::plan::Feature;
 use crate::rng::{Rng, Stream};
@@ -69,6 +70,11 @@ fn intervention(feature: Feature, rng: &mut Rng, voters: &[NodeId], nodes: &[Nod
         Feature::ClockRate => Action::ClockRate { target, rate: Rate(rng.between(512, 2_048) as u32) },
         Feature::ClockJump => Action::ClockJump { target, ahead: rng.magnitude(MS, 3_600 * SECOND) },
         Feature::Transfer => Action::Transfer { to: *rng.pick(nodes)? },
+        Feature::Members => Action::Change {
+            steps: change::draw(rng),
+            forced: rng.chance(150_000),
+            tries: rng.magnitude(1, 16) as u32,
+        },
         Feature::Loss
         | Feature::Duplicate
         | Feature::Replay

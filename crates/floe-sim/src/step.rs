@@ -5,7 +5,7 @@ use floe_raft::{
     SnapshotOutcome, Term, Time, Write,
 };
 
-use crate::check::{self, Checked, Checker, Invariant, Lineage, OperationKind, broken};
+use crate::check::{self, Checked, Checker, Invariant, OperationKind, broken};
 use crate::clock::MS;
 use crate::host::{Host, Input, Job, PendingRead, Received};
 use crate::machine::{Command, OpId};
@@ -118,6 +118,7 @@ impl World {
             Input::SnapshotSent(to, outcome) => life.node.handle_snapshot_sent(local, to, outcome),
             Input::PeerGone(peer) => life.node.handle_peer_gone(local, peer),
             Input::Operation(op) => return self.start_operation(host, local, op),
+            Input::Change(wanted) => return self.start_change(host, local, &wanted),
             // A refused handover is no fault: the target may be gone, or a learner, or lead already.
             Input::Transfer(to) => drop(life.node.transfer_leadership(local, to)),
         }
@@ -257,10 +258,8 @@ impl World {
             }
             Effect::MembershipChanged(membership) => {
                 let (voters, learners) = (membership.voters.len() as u64, membership.learners.len() as u64);
-                self.note(&Happening::Membership { node: id, voters, learners });
-                if let Some(life) = self.hosts[host].life.as_mut() {
-                    life.membership = membership;
-                }
+                let outgoing = membership.outgoing.len() as u64;
+                self.note(&Happening::Membership { node: id, voters, learners, outgoing });
                 Ok(())
             }
             Effect::Alarm(alarm) => {
@@ -293,17 +292,15 @@ impl World {
         if let Some(from) = write.truncate_from {
             check.commits.truncates(id, from, &life.log)?;
         }
+        if write.restart_after.is_some() {
+            check.memberships.installed(id);
+        }
         let mut follows = write.restart_after.unwrap_or(life.log.last());
         if let Some(from) = write.truncate_from {
             follows = life.log.id_at(from.prev()).unwrap_or(follows);
         }
         for entry in &write.entries {
-            check.lineage.written(id, entry, follows)?;
-            if entry.kind == floe_raft::EntryKind::Membership {
-                let commit = life.node.commit();
-                let open = life.log.memberships().iter().filter(|known| known.id.index > commit).count();
-                Lineage::configuration(id, life.node.term(), entry, open)?;
-            }
+            check.written(id, entry, follows)?;
             follows = entry.id;
         }
         if let Err(reason) = life.log.write(&write) {
@@ -362,16 +359,21 @@ impl World {
     fn send_snapshot(&mut self, host: usize, to: NodeId, term: Term, at_least: Index) -> Checked {
         let id = self.hosts[host].id;
         self.check.elections.leads(id, term)?;
+        let mutant = self.mutant;
         let Some(life) = self.hosts[host].life.as_mut() else { return Ok(()) };
         let machine = life.machine.clone();
         let last = machine.applied();
-        if last.index < at_least {
+        let membership = match mutant {
+            Some(HostMutant::SnapshotMembership) => life.node.membership().clone(),
+            _ => life.applied_membership.clone(),
+        };
+        // One that joined and leads already may not have applied yet who the members are.
+        if last.index < at_least || membership.voters.is_empty() {
             return self.input(host, Input::SnapshotSent(to, SnapshotOutcome::Failed));
         }
         self.transfers.0 += 1;
         let transfer = self.transfers;
         life.transfers.insert(to, transfer);
-        let membership = life.applied_membership.clone();
         let message = Message::Snapshot { last, membership: membership.clone() };
         let envelope = Envelope { from: id, to, term, message };
         let state = std::rc::Rc::new(crate::net::SnapshotState { last, membership, machine });
@@ -480,6 +482,10 @@ impl World {
             return Ok(false);
         }
         machine.crash_after = None;
+        // What a leader has counted its followers may hear of, even if it dies before it is done with this turn.
+        if machine.leads() {
+            self.observe(host)?;
+        }
         self.crash(host, down.max(MS))?;
         Ok(true)
     }

@@ -32,6 +32,10 @@ pub(crate) struct Storage {
     image: LogImage,
     /// The membership in force at the image's base.
     membership: Membership,
+    /// The membership that the disk was made with.
+    birth: Membership,
+    /// The last snapshot that was installed, and its membership: that of the log which starts after it.
+    installed: Option<(LogId, Membership)>,
     real: Option<RealLog>,
     checkpoint: Checkpoint,
     /// What a crash caught under way.
@@ -65,6 +69,8 @@ impl Storage {
             node,
             image: LogImage::default(),
             membership: membership.clone(),
+            birth: membership.clone(),
+            installed: None,
             real: plan.real_log.then(|| RealLog {
                 disk: SimDisk::new(),
                 open: None,
@@ -88,6 +94,12 @@ impl Storage {
         self.checkpoint = checkpoint;
     }
 
+    /// A snapshot is durable; the log will be restarted after it.
+    pub(crate) fn install(&mut self, checkpoint: Checkpoint) {
+        self.installed = Some((checkpoint.machine.applied(), checkpoint.membership.clone()));
+        self.checkpoint = checkpoint;
+    }
+
     /// Makes a batch of writes durable.
     pub(crate) fn write(&mut self, batch: &[Write], mutant: Option<HostMutant>) -> Result<(), WriteFailed> {
         if let Some(real) = &mut self.real {
@@ -99,11 +111,16 @@ impl Storage {
                 None => self.image.write(write),
             };
             done.map_err(|reason| WriteFailed(reason.to_string()))?;
-            if write.restart_after.is_some() {
-                self.membership = self.checkpoint.membership.clone();
-            }
         }
+        self.follow_restart();
         Ok(())
+    }
+
+    /// The log may start after the snapshot now, whether or not the host was told before a crash that it does.
+    fn follow_restart(&mut self) {
+        if let Some((_, membership)) = self.installed.take_if(|(last, _)| *last == self.image.base) {
+            self.membership = membership;
+        }
     }
 
     /// Drops the log's entries up to and including `base`, as far as the checkpoint allows. Returns the new base.
@@ -176,6 +193,7 @@ impl Storage {
             self.image = found;
             self.pending.clear();
         }
+        self.follow_restart();
         self.spoil(mutant);
         self.finish_install()?;
         let Self { image, membership, checkpoint, .. } = self;
@@ -186,7 +204,11 @@ impl Storage {
             terms: image.terms(),
             last: image.last(),
             tail: image.entries.range(newest..).cloned().collect(),
-            membership: membership.clone(),
+            membership: if mutant == Some(HostMutant::ForgetMembership) {
+                self.birth.clone()
+            } else {
+                membership.clone()
+            },
             memberships: image.memberships(),
             applied: checkpoint.machine.applied().index,
         })
@@ -202,6 +224,7 @@ impl Storage {
         // in it, for what is said waits for its term.
         let held = self.image.hard_state;
         let hard_state = (held.term < applied.term).then_some(HardState { term: applied.term, vote: None });
+        self.installed = Some((applied, self.checkpoint.membership.clone()));
         let restart = Write {
             id: WriteId(0),
             hard_state,

@@ -31,35 +31,147 @@ impl std::fmt::Display for TraceHash {
 /// One thing that happened.
 #[derive(Debug)]
 pub(crate) enum Happening<'a> {
-    World { seed: u64, voters: u64, learners: u64, heartbeat: u64, election: u64, features: &'a str },
-    Started { node: NodeId, hard_state: HardState, base: LogId, last: LogId, applied: LogId },
-    Role { node: NodeId, role: RoleKind, term: Term, leader: Option<NodeId> },
-    Commit { node: NodeId, index: Index },
-    Timer { node: NodeId },
-    Sent { envelope: &'a Envelope },
-    Arrived { from: NodeId, to: NodeId },
-    Lost { from: NodeId, to: NodeId, why: &'static str },
-    Writing { node: NodeId, write: &'a Write },
-    Written { node: NodeId, last: LogId },
-    WriteFailed { node: NodeId },
-    Fetched { node: NodeId, first: Index, count: u64, outcome: &'static str },
-    Applied { node: NodeId, last: LogId, hash: u64 },
-    Checkpoint { node: NodeId, last: LogId },
-    Compacted { node: NodeId, base: LogId },
-    SnapshotSent { from: NodeId, to: NodeId, last: LogId },
-    SnapshotInstalled { node: NodeId, last: LogId },
-    SnapshotDone { node: NodeId, to: NodeId, installed: bool },
-    Membership { node: NodeId, voters: u64, learners: u64 },
-    PeerGone { node: NodeId, peer: NodeId },
-    Alarm { node: NodeId, what: &'a str },
-    Intervention { number: u32, what: &'static str, node: NodeId },
-    Mended { what: &'static str },
-    Crashed { node: NodeId },
-    Resumed { node: NodeId },
-    Liveness { core: &'a str },
-    Invoked { client: u64, op: OpId, kind: &'static str, key: Key, node: NodeId },
-    Answered { client: u64, op: OpId, outcome: &'static str, index: Index, value: OpId },
-    Violated { violation: &'a Violation },
+    World {
+        seed: u64,
+        voters: u64,
+        learners: u64,
+        joiners: u64,
+        heartbeat: u64,
+        election: u64,
+        features: &'a str,
+    },
+    Started {
+        node: NodeId,
+        hard_state: HardState,
+        base: LogId,
+        last: LogId,
+        applied: LogId,
+    },
+    Role {
+        node: NodeId,
+        role: RoleKind,
+        term: Term,
+        leader: Option<NodeId>,
+    },
+    Commit {
+        node: NodeId,
+        index: Index,
+    },
+    Timer {
+        node: NodeId,
+    },
+    Sent {
+        envelope: &'a Envelope,
+    },
+    Arrived {
+        from: NodeId,
+        to: NodeId,
+    },
+    Lost {
+        from: NodeId,
+        to: NodeId,
+        why: &'static str,
+    },
+    Writing {
+        node: NodeId,
+        write: &'a Write,
+    },
+    Written {
+        node: NodeId,
+        last: LogId,
+    },
+    WriteFailed {
+        node: NodeId,
+    },
+    Fetched {
+        node: NodeId,
+        first: Index,
+        count: u64,
+        outcome: &'static str,
+    },
+    Applied {
+        node: NodeId,
+        last: LogId,
+        hash: u64,
+    },
+    Checkpoint {
+        node: NodeId,
+        last: LogId,
+    },
+    Compacted {
+        node: NodeId,
+        base: LogId,
+    },
+    SnapshotSent {
+        from: NodeId,
+        to: NodeId,
+        last: LogId,
+    },
+    SnapshotInstalled {
+        node: NodeId,
+        last: LogId,
+    },
+    SnapshotDone {
+        node: NodeId,
+        to: NodeId,
+        installed: bool,
+    },
+    Membership {
+        node: NodeId,
+        voters: u64,
+        learners: u64,
+        outgoing: u64,
+    },
+    Change {
+        node: NodeId,
+        operations: u64,
+        outcome: &'static str,
+    },
+    Retired {
+        node: NodeId,
+    },
+    PeerGone {
+        node: NodeId,
+        peer: NodeId,
+    },
+    Alarm {
+        node: NodeId,
+        what: &'a str,
+    },
+    Intervention {
+        number: u32,
+        what: &'static str,
+        node: NodeId,
+    },
+    Mended {
+        what: &'static str,
+    },
+    Crashed {
+        node: NodeId,
+    },
+    Resumed {
+        node: NodeId,
+    },
+    Liveness {
+        core: &'a str,
+    },
+    Invoked {
+        client: u64,
+        op: OpId,
+        kind: &'static str,
+        key: Key,
+        node: NodeId,
+    },
+    Answered {
+        client: u64,
+        op: OpId,
+        outcome: &'static str,
+        index: Index,
+        value: OpId,
+    },
+    Violated {
+        violation: &'a Violation,
+    },
 }
 
 /// A reader of descriptions.
@@ -190,12 +302,13 @@ impl Fields for Json {
 impl Happening<'_> {
     fn describe(&self, out: &mut impl Fields) {
         match self {
-            Self::World { seed, voters, learners, heartbeat, election, features } => {
+            Self::World { seed, voters, learners, joiners, heartbeat, election, features } => {
                 out.text("kind", "world");
                 out.number("version", TRACE_VERSION);
                 out.number("seed", *seed);
                 out.number("voters", *voters);
                 out.number("learners", *learners);
+                out.number("joiners", *joiners);
                 out.number("heartbeat", *heartbeat);
                 out.number("election", *election);
                 out.text("features", features);
@@ -271,11 +384,18 @@ impl Happening<'_> {
                 out.number("to", to.0);
                 out.number("installed", u64::from(*installed));
             }
-            Self::Membership { node, voters, learners } => {
+            Self::Membership { node, voters, learners, outgoing } => {
                 at(out, "membership", *node);
                 out.number("voters", *voters);
                 out.number("learners", *learners);
+                out.number("outgoing", *outgoing);
             }
+            Self::Change { node, operations, outcome } => {
+                at(out, "change", *node);
+                out.number("operations", *operations);
+                out.text("outcome", outcome);
+            }
+            Self::Retired { node } => at(out, "retired", *node),
             Self::PeerGone { node, peer } => {
                 at(out, "peer-gone", *node);
                 out.number("peer", peer.0);
@@ -328,6 +448,8 @@ impl Happening<'_> {
             | Self::SnapshotSent { .. }
             | Self::SnapshotDone { .. }
             | Self::Membership { .. }
+            | Self::Change { .. }
+            | Self::Retired { .. }
             | Self::PeerGone { .. }
             | Self::Alarm { .. }
             | Self::Intervention { .. }

@@ -115,12 +115,13 @@ impl World {
     /// The state machine is done with its job.
     pub(crate) fn job_done(&mut self, at: At) -> Checked {
         let machine = &mut self.hosts[at.host];
-        if let Some(until) = machine.paused_until {
-            self.queue.push(until, Event::Applied(at));
-            return Ok(());
-        }
+        let paused = machine.is_paused();
         let Some(life) = machine.life.as_mut() else { return Ok(()) };
         life.applying = false;
+        // It begins again when the process goes on.
+        if paused {
+            return Ok(());
+        }
         let Some(job) = life.jobs.pop_front() else { return Ok(()) };
         self.cause = EventId(0);
         match job {
@@ -170,12 +171,17 @@ impl World {
             EntryKind::Noop | EntryKind::Witnessed => life.machine.skip(entry.id),
             EntryKind::Membership => {
                 life.machine.skip(entry.id);
-                life.applied_membership = decode_membership(entry.payload.clone()).map_err(|error| {
+                let next = decode_membership(entry.payload.clone()).map_err(|error| {
                     broken(
                         Invariant::StateMachineSafety,
                         format!("n{node} cannot read {}: {error}", entry.id),
                     )
                 })?;
+                let before = std::mem::replace(&mut life.applied_membership, next);
+                if before.contains(node) && !life.applied_membership.contains(node) {
+                    self.left(host);
+                    return Ok(());
+                }
             }
             EntryKind::Command => {
                 let Some(command) = Command::decode(&entry.payload) else {
@@ -218,7 +224,7 @@ impl World {
         life.replies.clear();
         let checkpoint =
             Checkpoint { machine: life.machine.clone(), membership: life.applied_membership.clone() };
-        machine.storage.set_checkpoint(checkpoint);
+        machine.storage.install(checkpoint);
         let hash = state.machine.hash();
         self.check.commits.state(id, last, hash)?;
         self.cause = self.note(&Happening::SnapshotInstalled { node: id, last });

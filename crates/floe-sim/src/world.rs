@@ -6,7 +6,7 @@ use floe_raft::{FetchId, Index, Membership, Node, NodeId};
 
 use crate::check::{Advance, Checked, Checker, Invariant, Violation, broken};
 use crate::clock::{Clock, MS, Moment, SECOND};
-use crate::host::{Host, Input, Life, LifeId};
+use crate::host::{Host, Input, Life, LifeId, Seen};
 use crate::image::LogImage;
 use crate::machine::OpId;
 use crate::mutant::{HostMutant, Mutant};
@@ -37,6 +37,8 @@ pub(crate) struct World {
     pub(crate) transfers: TransferId,
     /// The chaos is over: nothing is broken or mended any more outside of the core.
     pub(crate) core: Option<BTreeSet<NodeId>>,
+    /// When the world ends.
+    pub(crate) ends: Moment,
     /// Buffer for what the network delivers.
     arrivals: Vec<(Moment, Packet)>,
     handled: u64,
@@ -49,20 +51,43 @@ pub(crate) enum Event {
     Wake(At),
     Timer(At),
     Written(At),
-    Fetch { at: At, cause: EventId, id: FetchId, first: Index, last: Index, max_bytes: u64 },
+    Fetch {
+        at: At,
+        cause: EventId,
+        id: FetchId,
+        first: Index,
+        last: Index,
+        max_bytes: u64,
+    },
     Applied(At),
-    TransferTimeout { at: At, to: NodeId, transfer: TransferId },
-    PeerGone { at: At, peer: NodeId },
+    TransferTimeout {
+        at: At,
+        to: NodeId,
+        transfer: TransferId,
+    },
+    PeerGone {
+        at: At,
+        peer: NodeId,
+    },
     Restart(usize),
     Resume(usize),
+    /// A node that was removed is stopped for good.
+    Stop(At),
     Intervene(usize),
     Mend(Mend),
-    Request { host: usize, op: OpId },
+    Request {
+        host: usize,
+        op: OpId,
+    },
     Answer(OpId, crate::workload::Answer),
     GiveUp(OpId),
-    NextOperation { client: usize },
+    NextOperation {
+        client: usize,
+    },
     Heal,
-    MustHaveCommitted { above: Index },
+    MustHaveCommitted {
+        above: Index,
+    },
 }
 
 /// A process: a host's position and which of its lives.
@@ -103,14 +128,24 @@ impl World {
             learners: plan.learners.iter().copied().collect(),
             ..Membership::default()
         };
+        let founder = |id| Membership::of_voters([id]);
         let hosts = plan
             .nodes()
             .map(|id| Host {
                 id,
                 clock: Clock::new(host_rng.below(1_000 * SECOND)),
-                storage: Storage::new(id, &membership, &plan.host),
+                storage: {
+                    let membership = match mutant {
+                        _ if membership.contains(id) => membership.clone(),
+                        Some(HostMutant::JoinAsFounder) => founder(id),
+                        _ => Membership::default(),
+                    };
+                    Storage::new(id, &membership, &plan.host)
+                },
                 life: None,
                 lives: LifeId(0),
+                retired: false,
+                leaving: false,
                 paused_until: None,
                 wiped: false,
                 slow: 1,
@@ -125,7 +160,7 @@ impl World {
             queue: Queue::new(),
             hosts,
             net: Network::new(seed, plan.network.clone()),
-            check: Checker::default(),
+            check: Checker::new(membership),
             trace,
             workload: Workload::new(seed, &plan.workload),
             disk_rng: Rng::new(seed, Stream::Disk),
@@ -133,6 +168,7 @@ impl World {
             liveness_rng: Rng::new(seed, Stream::Liveness),
             transfers: TransferId(0),
             core: None,
+            ends: plan.end,
             arrivals: Vec::new(),
             handled: 0,
             plan,
@@ -147,6 +183,7 @@ impl World {
             seed: self.plan.seed,
             voters: self.plan.voters.len() as u64,
             learners: self.plan.learners.len() as u64,
+            joiners: self.plan.joiners.len() as u64,
             heartbeat: self.plan.config.heartbeat_interval.as_nanos() as u64,
             election: self.plan.config.election_timeout.as_nanos() as u64,
             features: &features.join(" "),
@@ -155,9 +192,12 @@ impl World {
         for number in 0..self.plan.schedule.len() {
             self.queue.push(self.plan.schedule[number].1, Event::Intervene(number));
         }
+        let members = self.plan.voters.len() + self.plan.learners.len();
         for host in 0..self.hosts.len() {
             let at = Moment(self.host_rng.below(20 * MS));
-            self.queue.push(at, Event::Restart(host));
+            if host < members || self.plan.host.early_joiners {
+                self.queue.push(at, Event::Restart(host));
+            }
         }
         for client in 0..self.workload.clients() {
             let at = Moment(self.workload.think());
@@ -216,10 +256,8 @@ impl World {
             Event::Restart(host) => self.restart(host),
             Event::Resume(host) => self.resume(host),
             Event::Intervene(number) => self.intervene(number),
-            Event::Mend(mend) => {
-                self.mend(mend);
-                Ok(())
-            }
+            Event::Mend(mend) => self.mend(mend),
+            Event::Stop(at) => self.when_alive(at, |world| world.stop(at)),
             Event::Request { host, op } => self.request(host, op),
             Event::Answer(op, answer) => {
                 self.answered(op, answer);
@@ -291,7 +329,7 @@ impl World {
         let (mutant, config) = (self.mutant, self.plan.config.clone());
         let seed = self.host_rng.number();
         let machine = &mut self.hosts[host];
-        if machine.life.is_some() || machine.wiped {
+        if machine.life.is_some() || machine.wiped || machine.retired {
             return Ok(());
         }
         let mut restored = machine.storage.restore(tail, mutant)?;
@@ -318,6 +356,7 @@ impl World {
             life.machine.forge_applied(before);
         }
         machine.life = Some(life);
+        machine.leaving = false;
         machine.lives.0 += 1;
         self.cause = self.trace.record(self.now, self.cause, &happening);
         self.check.elections.restarts(id, durable);
@@ -327,9 +366,8 @@ impl World {
 
     /// What is committed is still on the disks of a quorum.
     pub(crate) fn check_durable(&self) -> Checked {
-        let Self { hosts, check, plan, .. } = self;
-        let membership = Membership::of_voters(plan.voters.iter().copied());
-        check.commits.durable(&membership, &|node| disk_of(hosts, node))
+        let Self { hosts, check, .. } = self;
+        check.commits.durable(&|node| disk_of(hosts, node))
     }
 
     /// Compares what a node says of itself with what it said before.
@@ -340,7 +378,8 @@ impl World {
         let sound = life.invariants.check(&life.node);
         sound.map_err(|violation| broken(Invariant::NodeIsSound, violation.to_string()))?;
         let (term, leads, commit) = (life.node.term(), life.node.is_leader(), life.node.commit());
-        let seen = std::mem::replace(&mut life.seen, crate::host::Seen { term, leads, commit });
+        let last = life.log.last();
+        let seen = std::mem::replace(&mut life.seen, Seen { term, leads, commit, last });
         if term != seen.term {
             check.elections.in_term(id, term)?;
         }
@@ -348,23 +387,29 @@ impl World {
         if elected {
             check.elections.leads(id, term)?;
         }
+        let Some(life) = hosts[host].life.as_ref() else { return Ok(()) };
+        if last != seen.last {
+            check.memberships.agrees(id, check.lineage.membership_entry(last), life.node.membership())?;
+        }
         if commit != seen.commit {
             trace.record(self.now, self.cause, &Happening::Commit { node: id, index: commit });
-            let Some(life) = hosts[host].life.as_ref() else { return Ok(()) };
+            // What it counted in this step it may have counted before it was deposed in the same step.
+            let term = if leads { term } else { seen.term };
             let advance = Advance {
                 node: id,
                 term,
-                leads,
+                leads: leads || seen.leads,
                 from: seen.commit,
                 to: commit,
                 log: &life.log,
-                membership: &life.membership,
                 disks: &|node| disk_of(hosts, node),
             };
-            check.advanced(&advance)?;
+            check.advanced(&advance, seen.last, last)?;
         }
-        if elected && let Some(life) = hosts[host].life.as_ref() {
+        check.memberships.judge(&check.commits)?;
+        if elected {
             check.commits.elected(id, term, &life.log)?;
+            check.elections.won(id, term, check.in_force(id, last))?;
         }
         Ok(())
     }

@@ -137,12 +137,13 @@ fn report(arguments: &Arguments, sweep: &Sweep, elapsed: Duration, busy: Duratio
     let simulated = Duration::from_nanos(statistics.simulated);
     println!(
         "sim: seeds {}..{}: {seeds} worlds, {:.1} simulated hours, {} events, {} entries committed, \
-         {} of {} operations acknowledged",
+         {} memberships, {} of {} operations acknowledged",
         arguments.seed_start,
         arguments.seed_start + seeds,
         simulated.as_secs_f64() / 3_600.0,
         statistics.events,
         statistics.committed,
+        statistics.changes,
         statistics.acknowledged,
         statistics.invoked,
     );

@@ -113,7 +113,8 @@ fn run_into(path: &Path, seed: u64, options: &Options) -> io::Result<Outcome> {
 
 fn print(outcome: &Outcome, runs: u32) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    let Statistics { simulated, events, traced, committed, invoked, acknowledged, term } = outcome.statistics;
+    let Statistics { simulated, events, traced, committed, changes, invoked, acknowledged, term } =
+        outcome.statistics;
     match &outcome.violation {
         None => writeln!(out, "seed {} holds", outcome.seed)?,
         Some(violation) => writeln!(out, "seed {} breaks {violation}", outcome.seed)?,
@@ -121,6 +122,7 @@ fn print(outcome: &Outcome, runs: u32) -> io::Result<()> {
     writeln!(out, "simulated     {}.{:03} s", simulated / 1_000_000_000, simulated / 1_000_000 % 1_000)?;
     writeln!(out, "events        {events}, {traced} in the trace")?;
     writeln!(out, "committed     {committed} entries, up to term {term}")?;
+    writeln!(out, "memberships   {changes} after the first")?;
     writeln!(out, "operations    {invoked}, of which {acknowledged} were acknowledged")?;
     writeln!(out, "hash          {}", outcome.hash)?;
     if outcome.violation.is_some() && runs > 0 {

@@ -3,7 +3,7 @@
 
 use floe_raft::{EntryKind, Index, LogId, Membership, NodeId, Term};
 
-use super::{Checked, Invariant, broken};
+use super::{Checked, Invariant, broken, decides, describe};
 use crate::image::LogImage;
 use crate::machine::{Command, Key, Machine, OpId, Reply, Versions};
 
@@ -16,6 +16,10 @@ pub(crate) struct Commits {
     hashes: Vec<u64>,
     /// Up to where the log was first known to be committed in each term, ascending in both.
     known_in: Vec<(Term, Index)>,
+    /// The membership whose quorum holds the last of them.
+    counted_by: Membership,
+    /// The entry of the last committed membership; zero if there is none.
+    membership: LogId,
     machine: Machine,
     versions: Versions,
 }
@@ -24,7 +28,15 @@ impl Default for Commits {
     fn default() -> Self {
         let machine = Machine::new();
         let hashes = vec![machine.hash()];
-        Self { ids: Vec::new(), hashes, known_in: Vec::new(), machine, versions: Versions::default() }
+        Self {
+            ids: Vec::new(),
+            hashes,
+            known_in: Vec::new(),
+            counted_by: Membership::default(),
+            membership: LogId::ZERO,
+            machine,
+            versions: Versions::default(),
+        }
     }
 }
 
@@ -40,8 +52,6 @@ pub(crate) struct Advance<'a> {
     pub(crate) to: Index,
     /// Its log as it has asked for it to be written.
     pub(crate) log: &'a LogImage,
-    /// The membership that it counts by.
-    pub(crate) membership: &'a Membership,
     /// What is on each node's disk; `None` of one that is lost for ever.
     pub(crate) disks: &'a dyn Fn(NodeId) -> Option<&'a LogImage>,
 }
@@ -63,10 +73,24 @@ impl Commits {
         self.versions.value(key, at)
     }
 
-    /// A node knows of more; `learn` is told every command that nobody knew to be committed.
+    /// The entry that brought the last committed membership; zero if none did.
+    pub(crate) fn membership(&self) -> LogId {
+        self.membership
+    }
+
+    /// Whether an entry of this term is committed below `index`.
+    pub(crate) fn has_of_term(&self, term: Term, index: Index) -> bool {
+        let below = &self.ids[..self.ids.len().min(index.0.saturating_sub(1) as usize)];
+        below.last().is_some_and(|last| last.term >= term)
+            && below.iter().rev().take_while(|id| id.term >= term).any(|id| id.term == term)
+    }
+
+    /// A node knows of more; `learn` is told every command that nobody knew to be committed. A leader counts by the
+    /// first of the memberships, or, when it appended that one in the same step, by the second.
     pub(crate) fn advanced(
         &mut self,
         advance: &Advance<'_>,
+        memberships: [&Membership; 2],
         mut learn: impl FnMut(LogId, &Command, Reply) -> Checked,
     ) -> Checked {
         let Advance { node, to, log, .. } = *advance;
@@ -89,6 +113,13 @@ impl Commits {
         if to <= known {
             return Ok(());
         }
+        // Who does not lead has it from somebody who does, and said so before.
+        if !advance.leads {
+            return Err(broken(
+                Invariant::CommittedIsDurable,
+                format!("n{node} takes {to} for committed, but leaders have counted only up to {known}"),
+            ));
+        }
         for index in known.0.max(advance.from.0) + 1..=to.0 {
             let Some(entry) = log.entry(Index(index)) else {
                 return Err(broken(
@@ -98,7 +129,7 @@ impl Commits {
             };
             self.extend(entry, &mut learn)?;
         }
-        self.check_count(advance)?;
+        self.check_count(advance, memberships)?;
         self.known_in.push((advance.term, to));
         Ok(())
     }
@@ -133,13 +164,9 @@ impl Commits {
     }
 
     /// What is committed is on the disks of a quorum, now that one of them has changed.
-    pub(crate) fn durable<'a>(
-        &self,
-        membership: &Membership,
-        disks: &dyn Fn(NodeId) -> Option<&'a LogImage>,
-    ) -> Checked {
+    pub(crate) fn durable<'a>(&self, disks: &dyn Fn(NodeId) -> Option<&'a LogImage>) -> Checked {
         let Some(id) = self.ids.last() else { return Ok(()) };
-        self.on_quorum(*id, membership, disks)
+        on_quorum(*id, &self.counted_by, disks)
     }
 
     /// A replica's state after `last` has this hash.
@@ -178,7 +205,11 @@ impl Commits {
     ) -> Checked {
         self.ids.push(entry.id);
         match entry.kind {
-            EntryKind::Noop | EntryKind::Membership | EntryKind::Witnessed => self.machine.skip(entry.id),
+            EntryKind::Noop | EntryKind::Witnessed => self.machine.skip(entry.id),
+            EntryKind::Membership => {
+                self.membership = entry.id;
+                self.machine.skip(entry.id);
+            }
             EntryKind::Command => {
                 let Some(command) = Command::decode(&entry.payload) else {
                     return Err(broken(
@@ -197,36 +228,43 @@ impl Commits {
         Ok(())
     }
 
-    fn check_count(&self, advance: &Advance<'_>) -> Checked {
+    fn check_count(&mut self, advance: &Advance<'_>, memberships: [&Membership; 2]) -> Checked {
         let Some(id) = self.id(advance.to) else { return Ok(()) };
-        if advance.leads && id.term != advance.term {
+        if id.term != advance.term {
             return Err(broken(
                 Invariant::CurrentTermCommit,
                 format!("n{} leads term {} and counts for {id}", advance.node, advance.term),
             ));
         }
-        self.on_quorum(id, advance.membership, advance.disks)
-    }
-
-    fn on_quorum<'a>(
-        &self,
-        id: LogId,
-        membership: &Membership,
-        disks: &dyn Fn(NodeId) -> Option<&'a LogImage>,
-    ) -> Checked {
-        for voters in [&membership.voters, &membership.outgoing] {
-            // A disk that is lost for ever counts as holding it: its node can never vote for a leader without it.
-            let holders = voters.iter().filter(|voter| disks(**voter).is_none_or(|disk| disk.contains(id)));
-            let held = holders.count();
-            if held * 2 <= voters.len() && !voters.is_empty() {
-                return Err(broken(
-                    Invariant::CommittedIsDurable,
-                    format!("{id} is committed, but on the disks of {held} of {} voters", voters.len()),
-                ));
-            }
-        }
+        let [now, before] = memberships;
+        let counted_by = if on_quorum(id, now, advance.disks).is_ok() { now } else { before };
+        on_quorum(id, counted_by, advance.disks)?;
+        self.counted_by = counted_by.clone();
         Ok(())
     }
+}
+
+/// The entry is on the disks of a majority: of both sets while the membership is joint.
+fn on_quorum<'a>(
+    id: LogId,
+    membership: &Membership,
+    disks: &dyn Fn(NodeId) -> Option<&'a LogImage>,
+) -> Checked {
+    // A disk that is lost for ever counts as holding it: its node can never vote for a leader without it.
+    let holds = |voter: NodeId| disks(voter).is_none_or(|disk| disk.contains(id));
+    if decides(membership, holds) {
+        return Ok(());
+    }
+    let holders: Vec<String> =
+        membership.members().into_iter().filter(|node| holds(*node)).map(|node| format!("n{node}")).collect();
+    Err(broken(
+        Invariant::CommittedIsDurable,
+        format!(
+            "{id} is committed by {}, but on the disks of {{{}}} only",
+            describe(membership),
+            holders.join(" ")
+        ),
+    ))
 }
 
 fn name(id: Option<LogId>) -> String {
@@ -269,10 +307,12 @@ mod tests {
             from: Index(from),
             to: Index(to),
             log: logs[0],
-            membership: &membership,
             disks: &disks,
         };
-        commits.advanced(&advance, |_, _, _| Ok(())).err().map(|violation| violation.invariant)
+        commits
+            .advanced(&advance, [&membership; 2], |_, _, _| Ok(()))
+            .err()
+            .map(|violation| violation.invariant)
     }
 
     #[test]

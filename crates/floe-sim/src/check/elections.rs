@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use floe_raft::{NodeId, Term};
+use floe_raft::{Membership, NodeId, Term};
 
-use super::{Checked, Invariant, broken};
+use super::{Checked, Invariant, broken, decides, describe};
 
 /// Every leader and every vote of a world.
 #[derive(Debug, Default)]
@@ -33,6 +33,25 @@ impl Elections {
         Err(broken(
             Invariant::OneVote,
             format!("n{node} votes for n{candidate} in term {term}, after it voted for n{first}"),
+        ))
+    }
+
+    /// `node` won the election of `term`, by the membership that is in force on it.
+    pub(crate) fn won(&self, node: NodeId, term: Term, membership: &Membership) -> Checked {
+        // Its own vote is said with its request, of which a group of one has no need.
+        let voted = |voter: NodeId| voter == node || self.votes.get(&(voter, term)) == Some(&node);
+        if decides(membership, voted) {
+            return Ok(());
+        }
+        let voters: Vec<String> = membership
+            .members()
+            .into_iter()
+            .filter(|voter| voted(*voter))
+            .map(|voter| format!("n{voter}"))
+            .collect();
+        Err(broken(
+            Invariant::ElectedByQuorum,
+            format!("n{node} leads term {term} by {} of {}", voters.join(" "), describe(membership)),
         ))
     }
 
@@ -89,6 +108,22 @@ mod tests {
         assert_eq!(invariant(elections.votes(NodeId(1), Term(3), NodeId(2))), None);
         assert_eq!(invariant(elections.votes(NodeId(1), Term(4), NodeId(3))), None);
         assert_eq!(invariant(elections.votes(NodeId(1), Term(3), NodeId(1))), Some(Invariant::OneVote));
+    }
+
+    #[test]
+    fn a_leader_of_a_minority_is_found() {
+        let mut elections = Elections::default();
+        let mut membership = Membership::of_voters([1, 2, 3].map(NodeId));
+        membership.learners.insert(NodeId(4));
+        elections.votes(NodeId(4), Term(1), NodeId(1)).unwrap();
+        let minority = elections.won(NodeId(1), Term(1), &membership);
+        assert_eq!(invariant(minority), Some(Invariant::ElectedByQuorum));
+        elections.votes(NodeId(2), Term(1), NodeId(1)).unwrap();
+        assert_eq!(invariant(elections.won(NodeId(1), Term(1), &membership)), None);
+        membership.outgoing = [5, 6, 7].map(NodeId).into();
+        let joint = elections.won(NodeId(1), Term(1), &membership);
+        assert_eq!(invariant(joint), Some(Invariant::ElectedByQuorum));
+        assert_eq!(invariant(elections.won(NodeId(1), Term(1), &Membership::of_voters([NodeId(1)]))), None);
     }
 
     #[test]

@@ -3,14 +3,16 @@
 //! Log Matching by induction: if every entry of a name has the same content and follows an entry of the same name
 //! wherever it is written, then two logs that share an entry agree on all before it.
 
-use floe_raft::{Entry, EntryKind, LogId, NodeId, Term};
+use floe_raft::{Entry, EntryKind, LogId, NodeId};
 
-use super::{Checked, Invariant, broken};
+use super::{Invariant, Violation, broken};
 
 #[derive(Debug)]
 struct Known {
     entry: Entry,
     follows: LogId,
+    /// The last membership entry among this one and all before it; zero if there is none.
+    membership: LogId,
     writer: NodeId,
 }
 
@@ -21,20 +23,26 @@ pub(crate) struct Lineage {
 }
 
 impl Lineage {
-    /// `writer` writes `entry` after `follows`.
-    pub(crate) fn written(&mut self, writer: NodeId, entry: &Entry, follows: LogId) -> Checked {
+    /// `writer` writes `entry` after `follows`. Returns whether it is the first one to do so.
+    pub(crate) fn written(
+        &mut self,
+        writer: NodeId,
+        entry: &Entry,
+        follows: LogId,
+    ) -> Result<bool, Box<Violation>> {
         let id = entry.id;
         if id.index != follows.index.next() || id.term < follows.term {
             return Err(broken(Invariant::LogMatching, format!("n{writer} writes {id} after {follows}")));
         }
-        let offset = id.index.0 as usize;
-        if self.at.len() <= offset {
-            self.at.resize_with(offset + 1, Vec::new);
-        }
-        let known = self.at[offset].iter().find(|known| known.entry.id == id);
-        let Some(known) = known else {
-            self.at[offset].push(Known { entry: entry.clone(), follows, writer });
-            return Ok(());
+        let Some(known) = self.known(id) else {
+            let membership =
+                if entry.kind == EntryKind::Membership { id } else { self.membership_entry(follows) };
+            let offset = id.index.0 as usize;
+            if self.at.len() <= offset {
+                self.at.resize_with(offset + 1, Vec::new);
+            }
+            self.at[offset].push(Known { entry: entry.clone(), follows, membership, writer });
+            return Ok(true);
         };
         if known.follows != follows {
             return Err(broken(
@@ -48,28 +56,23 @@ impl Lineage {
                 format!("{id} is not the same entry on n{} and n{writer}", known.writer),
             ));
         }
-        Ok(())
+        Ok(false)
     }
 
-    /// A membership entry is written while `uncommitted` membership entries of the same log are not committed.
-    pub(crate) fn configuration(writer: NodeId, term: Term, entry: &Entry, uncommitted: usize) -> Checked {
-        if entry.kind == EntryKind::Membership && uncommitted > 0 {
-            return Err(broken(
-                Invariant::OneConfiguration,
-                format!(
-                    "n{writer} in term {term} writes {} while another membership is uncommitted",
-                    entry.id
-                ),
-            ));
-        }
-        Ok(())
+    /// The entry that brought the membership which is in force in a log that ends with `last`; zero if none did.
+    pub(crate) fn membership_entry(&self, last: LogId) -> LogId {
+        self.known(last).map_or(LogId::ZERO, |known| known.membership)
+    }
+
+    fn known(&self, id: LogId) -> Option<&Known> {
+        self.at.get(id.index.0 as usize)?.iter().find(|known| known.entry.id == id)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use floe_raft::Index;
+    use floe_raft::{Index, Term};
 
     fn id(term: u64, index: u64) -> LogId {
         LogId::new(Term(term), Index(index))
@@ -79,7 +82,7 @@ mod tests {
         Entry { id, kind: EntryKind::Command, payload: bytes::Bytes::from_static(payload) }
     }
 
-    fn invariant(checked: Checked) -> Option<Invariant> {
+    fn invariant(checked: Result<bool, Box<Violation>>) -> Option<Invariant> {
         checked.err().map(|violation| violation.invariant)
     }
 
@@ -110,10 +113,18 @@ mod tests {
     }
 
     #[test]
-    fn a_second_uncommitted_configuration_is_found() {
-        let entry = Entry { kind: EntryKind::Membership, ..entry(id(1, 4), b"") };
-        assert_eq!(invariant(Lineage::configuration(NodeId(1), Term(1), &entry, 0)), None);
-        let second = Lineage::configuration(NodeId(1), Term(1), &entry, 1);
-        assert_eq!(invariant(second), Some(Invariant::OneConfiguration));
+    fn the_membership_in_force_follows_the_log() {
+        let mut lineage = Lineage::default();
+        let member = |id| Entry { kind: EntryKind::Membership, ..entry(id, b"") };
+        lineage.written(NodeId(1), &entry(id(1, 1), b""), LogId::ZERO).unwrap();
+        lineage.written(NodeId(1), &member(id(1, 2)), id(1, 1)).unwrap();
+        assert_eq!(lineage.written(NodeId(2), &member(id(1, 2)), id(1, 1)), Ok(false));
+        lineage.written(NodeId(1), &entry(id(1, 3), b""), id(1, 2)).unwrap();
+        lineage.written(NodeId(2), &entry(id(2, 2), b""), id(1, 1)).unwrap();
+        let brought = |last| lineage.membership_entry(last);
+        assert_eq!(
+            [brought(id(1, 1)), brought(id(1, 3)), brought(id(2, 2))],
+            [LogId::ZERO, id(1, 2), LogId::ZERO]
+        );
     }
 }

@@ -7,11 +7,12 @@ mod clients;
 mod commits;
 mod elections;
 mod lineage;
+mod memberships;
 mod writes;
 
 use std::fmt;
 
-use floe_raft::{Index, NodeId};
+use floe_raft::{Entry, EntryKind, Index, LogId, Membership, NodeId};
 
 use crate::clock::Moment;
 
@@ -19,6 +20,7 @@ pub(crate) use clients::{Clients, OperationKind};
 pub(crate) use commits::{Advance, Commits};
 pub(crate) use elections::Elections;
 pub(crate) use lineage::Lineage;
+pub(crate) use memberships::{Memberships, decides, describe};
 pub(crate) use writes::{acknowledges, recovers, requests_vote, speaks_of_vote};
 
 /// The rules.
@@ -54,8 +56,14 @@ pub enum Invariant {
     Linearizability,
     /// An operation takes effect at most once, and not at all after its refusal.
     ExactlyOnce,
-    /// At most one configuration is not committed.
+    /// At most one configuration is not committed, and none is appended before its term has committed something.
     OneConfiguration,
+    /// Every quorum of a membership meets every quorum of the next one.
+    QuorumsMeet,
+    /// A node counts by the last membership in its log.
+    MembershipInForce,
+    /// A leader has the votes of a quorum of the membership in force.
+    ElectedByQuorum,
     /// Every read and every forwarded proposal is answered once.
     Answered,
     /// No correct node is accused of a fault that it does not have.
@@ -92,6 +100,9 @@ impl Invariant {
             Self::Linearizability => "linearizability",
             Self::ExactlyOnce => "exactly-once",
             Self::OneConfiguration => "one-configuration",
+            Self::QuorumsMeet => "quorums-meet",
+            Self::MembershipInForce => "membership-in-force",
+            Self::ElectedByQuorum => "elected-by-quorum",
             Self::Answered => "answered",
             Self::NoFalseAlarm => "no-false-alarm",
             Self::Liveness => "liveness",
@@ -130,19 +141,50 @@ pub(crate) fn broken(invariant: Invariant, detail: impl Into<String>) -> Box<Vio
 }
 
 /// All checkers of a world.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Checker {
     pub(crate) elections: Elections,
     pub(crate) lineage: Lineage,
+    pub(crate) memberships: Memberships,
     pub(crate) commits: Commits,
     pub(crate) clients: Clients,
 }
 
 impl Checker {
-    /// A node reports how far it knows the log to be committed.
-    pub(crate) fn advanced(&mut self, advance: &Advance<'_>) -> Checked {
-        let Self { commits, clients, .. } = self;
-        commits.advanced(advance, |id, command, reply| clients.committed(id, command, reply))
+    /// A checker of a new group.
+    pub(crate) fn new(birth: Membership) -> Self {
+        Self {
+            elections: Elections::default(),
+            lineage: Lineage::default(),
+            memberships: Memberships::new(birth),
+            commits: Commits::default(),
+            clients: Clients::default(),
+        }
+    }
+
+    /// `writer` writes `entry` after `follows`.
+    pub(crate) fn written(&mut self, writer: NodeId, entry: &Entry, follows: LogId) -> Checked {
+        let is_new = self.lineage.written(writer, entry, follows)?;
+        if is_new && entry.kind == EntryKind::Membership {
+            let before = self.lineage.membership_entry(follows);
+            self.memberships.appended(writer, entry, before)?;
+        }
+        Ok(())
+    }
+
+    /// The membership in force on a node whose log ends with `last`.
+    pub(crate) fn in_force(&self, node: NodeId, last: LogId) -> &Membership {
+        self.memberships.in_force(node, self.lineage.membership_entry(last))
+    }
+
+    /// A node reports how far it knows the log to be committed. A leader counts by the membership of its log, as it ends
+    /// now with `last`, or as it ended before this step with `before`.
+    pub(crate) fn advanced(&mut self, advance: &Advance<'_>, before: LogId, last: LogId) -> Checked {
+        let Self { lineage, memberships, commits, clients, .. } = self;
+        let of = |last| memberships.in_force(advance.node, lineage.membership_entry(last));
+        commits.advanced(advance, [of(last), of(before)], |id, command, reply| {
+            clients.committed(id, command, reply)
+        })
     }
 
     /// A read was confirmed at `index`; it was asked for when `floor` was committed.

@@ -47,5 +47,10 @@ mutants! {
     an_acknowledgement_before_the_commit: AckBeforeCommit, 100, [CommittedIsDurable, Linearizability];
     an_acknowledgement_of_what_was_overwritten: AckOverwritten, 300, [CommittedIsDurable, Linearizability];
     a_log_compacted_too_far: CompactAhead, 100, [Restarts];
+    an_id_used_again_after_its_removal: ReuseRemovedId, 8_000,
+        [OneVote, CommittedIsDurable, MonotonicTerm, NoFalseAlarm, ElectionSafety, LeaderCompleteness];
+    a_group_of_its_own: JoinAsFounder, 100, [MembershipInForce, ElectionSafety, ElectedByQuorum];
+    a_snapshot_with_another_membership: SnapshotMembership, 2_000, [MembershipInForce];
+    a_forgotten_membership: ForgetMembership, 200, [MembershipInForce];
     an_id_used_again: ReuseId, 300, [OneVote, CommittedIsDurable, MonotonicTerm, NoFalseAlarm, ElectionSafety];
 }
