@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::client::Failure;
-use crate::command::{del, get, members, put, sim, status, watch};
+use crate::command::{del, get, member, put, sim, status, watch};
 use crate::environment;
 use crate::server::serve;
 
@@ -26,7 +26,8 @@ Examples:
   floe watch --prefix ''       follow every change
   floe status                  who leads, how far everybody is
 
-Exit codes: 0 done, 1 refused or failed, 2 wrong command line, 3 the outcome of a write is unknown.
+Exit codes: 0 done, 1 refused or failed, 2 wrong command line, 3 the outcome of a write is unknown,
+4 (serve) this member was removed from the cluster.
 `floe help COMMAND` explains one command. etcdctl and every etcd client work as well.";
 
 #[derive(Subcommand)]
@@ -43,8 +44,11 @@ enum Command {
     Watch(watch::Arguments),
     /// Show who leads and how far each member is
     Status(status::Arguments),
-    /// List the members of the cluster
-    Members(members::Arguments),
+    /// List, add, promote, move and remove members
+    Member(member::Arguments),
+    /// List the members of the cluster, as `member list`
+    #[command(hide = true)]
+    Members(member::List),
     /// Replay a seed of the simulator: the real core and log in a simulated world of faults
     Sim(sim::Arguments),
 }
@@ -64,7 +68,8 @@ pub(crate) fn main(words: Vec<OsString>) -> ExitCode {
         Command::Del(arguments) => finish(del::run(arguments)),
         Command::Watch(arguments) => finish(watch::run(arguments)),
         Command::Status(arguments) => finish(status::run(arguments)),
-        Command::Members(arguments) => finish(members::run(arguments)),
+        Command::Member(arguments) => finish(member::run(arguments)),
+        Command::Members(arguments) => finish(member::list(arguments)),
         Command::Sim(arguments) => sim::main(arguments),
     }
 }

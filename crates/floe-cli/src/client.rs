@@ -52,6 +52,12 @@ pub(crate) enum Failure {
         /// What came instead of an answer.
         status: Box<Status>,
     },
+    /// No member is called so.
+    #[error("the cluster has no member `{0}`; `floe member list` shows names and ids")]
+    NoSuchMember(String),
+    /// More than one is.
+    #[error("several members are called `{0}`; give the id that `floe member list` shows")]
+    SeveralMembers(String),
     /// Reading the input or writing the output failed.
     #[error("{0}")]
     Output(#[from] io::Error),
@@ -60,7 +66,12 @@ pub(crate) enum Failure {
 impl Failure {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::NobodyAnswers(_) | Self::SomeSilent(_) | Self::Refused { .. } | Self::Output(_) => 1,
+            Self::NobodyAnswers(_)
+            | Self::SomeSilent(_)
+            | Self::Refused { .. }
+            | Self::NoSuchMember(_)
+            | Self::SeveralMembers(_)
+            | Self::Output(_) => 1,
             Self::Unknown { .. } => 3,
         }
     }
@@ -173,7 +184,9 @@ fn write_failure(endpoint: &str, status: Status) -> Failure {
             | Code::Unimplemented
             | Code::DataLoss
     ) || status.message() == "etcdserver: too many requests"
-        || status.message() == "etcdserver: no leader";
+        || status.message() == "etcdserver: no leader"
+        || status.message() == "etcdserver: unhealthy cluster"
+        || status.message() == "etcdserver: re-configuration failed due to not enough started members";
     if definite {
         return refused(endpoint, status);
     }

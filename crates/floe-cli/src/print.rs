@@ -7,8 +7,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use clap::ValueEnum;
 use floe_etcd::proto::etcdserverpb::{
-    DeleteRangeResponse, MemberListResponse, PutResponse, RangeResponse, ResponseHeader, StatusResponse,
-    WatchResponse,
+    DeleteRangeResponse, Member, MemberAddResponse, MemberListResponse, PutResponse, RangeResponse,
+    ResponseHeader, StatusResponse, WatchResponse,
 };
 use floe_etcd::proto::mvccpb::event::EventType;
 use floe_etcd::proto::mvccpb::{Event, KeyValue};
@@ -129,19 +129,7 @@ impl Printer {
     }
 
     pub(crate) fn members(self, reply: &MemberListResponse) -> io::Result<()> {
-        let mut json = with_header(reply.header.as_ref());
-        let members = reply.members.iter().map(|member| {
-            let mut json = Map::new();
-            json.insert("ID".into(), member.id.into());
-            json.insert("name".into(), member.name.clone().into());
-            json.insert("peerURLs".into(), member.peer_ur_ls.clone().into());
-            json.insert("clientURLs".into(), member.client_ur_ls.clone().into());
-            if member.is_learner {
-                json.insert("isLearner".into(), true.into());
-            }
-            Value::Object(json)
-        });
-        json.insert("members".into(), members.collect());
+        let json = member_list(reply);
         self.print(json.into(), || {
             let mut rows = vec![["ID", "NAME", "PEER URLS", "CLIENT URLS", "ROLE"].map(str::to_owned)];
             rows.extend(reply.members.iter().map(|member| {
@@ -160,6 +148,21 @@ impl Printer {
         })
     }
 
+    /// Prints a new member: `text` for people.
+    pub(crate) fn member_added(self, reply: &MemberAddResponse, text: &str) -> io::Result<()> {
+        let mut json = with_header(reply.header.as_ref());
+        if let Some(new) = &reply.member {
+            json.insert("member".into(), member(new));
+        }
+        json.insert("members".into(), reply.members.iter().map(member).collect());
+        self.print(json.into(), || text.as_bytes().to_vec())
+    }
+
+    /// Prints the members after a change: `text` for people.
+    pub(crate) fn member_changed(self, reply: &MemberListResponse, text: &str) -> io::Result<()> {
+        self.print(member_list(reply).into(), || text.as_bytes().to_vec())
+    }
+
     fn print(self, json: Value, simple: impl FnOnce() -> Vec<u8>) -> io::Result<()> {
         let text = match self.format {
             Format::Simple => simple(),
@@ -174,6 +177,24 @@ impl Printer {
         out.write_all(&text)?;
         out.flush()
     }
+}
+
+fn member_list(reply: &MemberListResponse) -> Map<String, Value> {
+    let mut json = with_header(reply.header.as_ref());
+    json.insert("members".into(), reply.members.iter().map(member).collect());
+    json
+}
+
+fn member(member: &Member) -> Value {
+    let mut json = Map::new();
+    json.insert("ID".into(), member.id.into());
+    json.insert("name".into(), member.name.clone().into());
+    json.insert("peerURLs".into(), member.peer_ur_ls.clone().into());
+    json.insert("clientURLs".into(), member.client_ur_ls.clone().into());
+    if member.is_learner {
+        json.insert("isLearner".into(), true.into());
+    }
+    Value::Object(json)
 }
 
 /// A key and a value on a line each, as they are: they may be any bytes.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use floe::NodeId;
 use sha1::{Digest, Sha1};
 
+use crate::roll;
 use crate::url::Url;
 
 /// The configuration of one member. The fields are etcd's flags of the same names.
@@ -22,7 +23,7 @@ pub struct Config {
     pub advertise_client_urls: Vec<Url>,
     /// Where other members are listened for.
     pub listen_peer_urls: Vec<Url>,
-    /// Where other members are told to come. Must be what `initial_cluster` says of this member.
+    /// Where other members are told to come, at the first start. Must be what `initial_cluster` says of this member.
     pub initial_advertise_peer_urls: Vec<Url>,
     /// Every member by name, with its peer URLs. A name may stand in several pairs. Decides who is in the cluster when
     /// the data directory is new; afterwards the log does.
@@ -31,6 +32,10 @@ pub struct Config {
     pub initial_cluster_state: ClusterState,
     /// Keeps clusters with the same addresses apart.
     pub initial_cluster_token: String,
+    /// Refuse changes of the membership that could leave too few members that answer.
+    pub strict_reconfig_check: bool,
+    /// How many learners may be there at one time; those that become voters by themselves do not count.
+    pub max_learners: usize,
     /// How often a leader shows that it is there, in milliseconds.
     pub heartbeat_interval_ms: u64,
     /// A follower that hears no leader for a random time in `[1, 2)` times this starts an election; in milliseconds.
@@ -86,6 +91,8 @@ impl Default for Config {
             initial_cluster: vec![("default".into(), vec![local(2380)])],
             initial_cluster_state: ClusterState::New,
             initial_cluster_token: "etcd-cluster".into(),
+            strict_reconfig_check: true,
+            max_learners: 1,
             heartbeat_interval_ms: 30,
             election_timeout_ms: 300,
             max_request_bytes: 1_572_864,
@@ -154,14 +161,14 @@ pub struct Identity {
     pub member: u64,
     /// The cluster's id, as etcd computes it.
     pub cluster: u64,
-    /// Every member's peer URLs.
+    /// Every member's peer URLs, as far as the first start says; afterwards the log does, and nothing is here.
     pub members: BTreeMap<u64, Vec<Url>>,
 }
 
 impl Identity {
-    /// The members with the address that the others dial: the first URL of each.
+    /// The members with the addresses that the others dial.
     pub(crate) fn addresses(&self) -> BTreeMap<NodeId, String> {
-        let address = |urls: &Vec<Url>| urls.first().map(Url::authority).unwrap_or_default();
+        let address = |urls: &[Url]| String::from_utf8_lossy(&roll::address(urls)).into_owned();
         self.members.iter().map(|(id, urls)| (NodeId(*id), address(urls))).collect()
     }
 }
@@ -169,10 +176,7 @@ impl Identity {
 impl Config {
     /// Refuses what cannot work, and says who the member is.
     pub fn identity(&self) -> Result<Identity, ConfigError> {
-        let mut by_name: BTreeMap<&str, Vec<Url>> = BTreeMap::new();
-        for (name, urls) in &self.initial_cluster {
-            by_name.entry(name).or_default().extend(urls.iter().cloned());
-        }
+        let by_name = self.by_name();
         let mut all: Vec<&Url> = by_name.values().flatten().collect();
         all.sort();
         if let Some(twice) = all.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -198,7 +202,22 @@ impl Config {
         Ok(Identity { member, cluster: cluster_id(members.keys()), members })
     }
 
-    fn check(&self) -> Result<(), ConfigError> {
+    /// The peer URLs of each member of the list.
+    pub(crate) fn by_name(&self) -> BTreeMap<&str, Vec<Url>> {
+        let mut by_name: BTreeMap<&str, Vec<Url>> = BTreeMap::new();
+        for (name, urls) in &self.initial_cluster {
+            by_name.entry(name).or_default().extend(urls.iter().cloned());
+        }
+        by_name
+    }
+
+    /// What holds of every change of the membership.
+    pub(crate) fn membership_limits(&self) -> roll::Limits {
+        roll::Limits { strict: self.strict_reconfig_check, learners_max: self.max_learners }
+    }
+
+    /// Refuses what cannot work, whoever the member is.
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
         if self.listen_client_urls.is_empty() {
             return Err(ConfigError::Empty("--listen-client-urls"));
         }

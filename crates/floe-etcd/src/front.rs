@@ -92,8 +92,19 @@ impl Services {
         if version.is_some_and(|version| std::str::from_utf8(version.as_bytes()).is_err()) {
             return Err(EtcdError::InvalidClientApiVersion);
         }
+        if self.engine.handle.is_learner() && !served_by_learners(request.uri().path()) {
+            return Err(EtcdError::NotSupportedForLearner);
+        }
         Ok(())
     }
+}
+
+/// What a learner answers, as in etcd: its own state, and reads of its own store (which the service looks at).
+fn served_by_learners(path: &str) -> bool {
+    matches!(
+        path,
+        "/etcdserverpb.Maintenance/Status" | "/etcdserverpb.Maintenance/Snapshot" | "/etcdserverpb.KV/Range"
+    ) || path.starts_with("/grpc.health.v1.Health/")
 }
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;

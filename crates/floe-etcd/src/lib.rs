@@ -5,7 +5,7 @@
 //! of the store on that very thread or a command that floe replicates. The protobuf types of etcd end here: the crates
 //! below know floe-mvcc's own.
 //!
-//! What is absent still: authentication, TLS, membership changes, snapshots, the JSON gateway, elections and locks. Their
+//! What is absent still: authentication, TLS, snapshots, the JSON gateway, elections and locks. Their
 //! calls are answered with `Unimplemented`, never with a success that nothing stands behind.
 #![forbid(unsafe_code)]
 
@@ -16,9 +16,11 @@ mod engine;
 mod errors;
 mod front;
 mod http;
+mod join;
 mod listener;
 mod machine;
 pub mod proto;
+mod roll;
 mod server;
 mod service;
 mod sessions;
@@ -28,6 +30,7 @@ pub mod version;
 
 pub use config::{ClusterState, Config, ConfigError, Identity};
 pub use errors::EtcdError;
+pub use join::JoinError;
 pub use server::{Server, StartError};
 pub use sessions::{REQUEST_ID, TIME_MS};
 pub use url::{Url, UrlError};

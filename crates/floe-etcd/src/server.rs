@@ -16,6 +16,7 @@ use crate::background;
 use crate::config::{Config, ConfigError, Identity};
 use crate::engine::{Clock, Engine};
 use crate::front::Front;
+use crate::join::{self, JoinError};
 use crate::listener::{self, Workers};
 use crate::machine::Machine;
 use crate::service;
@@ -31,6 +32,9 @@ pub enum StartError {
     /// The configuration makes no sense.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The member cannot join the cluster that runs.
+    #[error(transparent)]
+    Join(#[from] JoinError),
     /// An address cannot be listened on.
     #[error("cannot listen on {url}: {error}")]
     Listen {
@@ -79,7 +83,7 @@ impl Server {
     /// their own. Returns when clients can connect; whether their requests are answered depends on there being a leader,
     /// see [`Server::wait_ready`].
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        let identity = config.identity()?;
+        let (identity, joined) = join::identity(&config).await?;
         let mut listeners = Vec::new();
         for url in &config.listen_client_urls {
             let listen = |error| StartError::Listen { url: url.clone(), error };
@@ -88,7 +92,8 @@ impl Server {
         let client_urls = advertised(&config, &listeners);
         let store = open_store(&config)?;
         let reader = store.reader();
-        let node = node_config(&config, &identity)?;
+        let mut node = node_config(&config, &identity)?;
+        node.joined = joined;
         let late: Arc<OnceLock<Weak<Engine>>> = Arc::default();
         let answerer = Arc::clone(&late);
         let handle = Builder::new(node)
@@ -174,7 +179,7 @@ impl std::fmt::Debug for Server {
 
 async fn answer(engine: Option<Arc<Engine>>, question: Bytes) -> Bytes {
     match engine {
-        Some(engine) => service::answer_lease_question(engine, question).await,
+        Some(engine) => service::answer(engine, question).await,
         // Between the start of the node and that of the services nobody can be answered; an empty answer is none.
         None => Bytes::new(),
     }

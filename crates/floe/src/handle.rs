@@ -181,6 +181,12 @@ impl<R: Send + 'static> Handle<R> {
         self.leader() == Some(self.id())
     }
 
+    /// Whether this member is a learner that stays one until somebody promotes it. Cheap enough for every request.
+    pub fn is_learner(&self) -> bool {
+        let membership = self.shared.live.membership.load();
+        membership.learners.contains(&self.id()) && !membership.auto_promote.contains(&self.id())
+    }
+
     /// The last entry known to be committed.
     pub fn commit(&self) -> Index {
         Index(self.shared.live.commit.load(Ordering::Relaxed))

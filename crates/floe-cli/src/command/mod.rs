@@ -2,7 +2,7 @@
 
 pub(crate) mod del;
 pub(crate) mod get;
-pub(crate) mod members;
+pub(crate) mod member;
 pub(crate) mod put;
 pub(crate) mod sim;
 pub(crate) mod status;

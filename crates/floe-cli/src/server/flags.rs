@@ -39,6 +39,13 @@ pub(crate) struct Flags {
     /// A text that keeps clusters with equal addresses apart [default: etcd-cluster]
     #[arg(long, value_name = "TEXT", help_heading = "Cluster")]
     pub(crate) initial_cluster_token: Option<String>,
+    /// Refuse changes of the members that could leave too few that answer [default: true]
+    #[arg(long, value_name = "BOOL", action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", help_heading = "Cluster")]
+    pub(crate) strict_reconfig_check: Option<bool>,
+    /// How many learners may be there at one time [default: 1]
+    #[arg(long, value_name = "N", help_heading = "Cluster")]
+    pub(crate) max_learners: Option<usize>,
 
     /// How often a leader shows that it is there, in ms [default: 30]
     #[arg(long, value_name = "MS", value_parser = duration::parse_ms, help_heading = "Timing")]
@@ -138,6 +145,8 @@ impl Flags {
                 .initial_cluster_token
                 .clone()
                 .unwrap_or(defaults.initial_cluster_token),
+            strict_reconfig_check: self.strict_reconfig_check.unwrap_or(defaults.strict_reconfig_check),
+            max_learners: self.max_learners.unwrap_or(defaults.max_learners),
             heartbeat_interval_ms: self.heartbeat_interval.unwrap_or(defaults.heartbeat_interval_ms),
             election_timeout_ms: self.election_timeout.unwrap_or(defaults.election_timeout_ms),
             max_request_bytes: self.max_request_bytes.unwrap_or(defaults.max_request_bytes),

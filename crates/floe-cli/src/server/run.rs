@@ -3,7 +3,7 @@
 use std::future::pending;
 use std::process::ExitCode;
 
-use floe::Stopped;
+use floe::{Failure, Stopped};
 use floe_etcd::{Config, Server, StartError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
@@ -11,6 +11,9 @@ use tracing::{Instrument, Span};
 
 /// The exit code of a process that was told twice to stop, as a shell would report it.
 const STOPPED_AT_ONCE: i32 = 130;
+
+/// The exit code of a member that was removed from its cluster: whoever starts it again and again should stop that.
+const REMOVED: u8 = 4;
 
 /// Why the members of this process ended without being asked to.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +24,22 @@ enum RunError {
     Start { name: String, source: Box<StartError> },
     #[error("member {name} stopped: {reason}")]
     Failed { name: String, reason: String },
+    #[error("member {name} stopped: {}", Failure::Removed)]
+    Removed { name: String },
+}
+
+impl RunError {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Removed { .. } => ExitCode::from(REMOVED),
+            Self::Start { source, .. } if was_removed(source) => ExitCode::from(REMOVED),
+            Self::System { .. } | Self::Start { .. } | Self::Failed { .. } => ExitCode::FAILURE,
+        }
+    }
+}
+
+fn was_removed(error: &StartError) -> bool {
+    matches!(error, StartError::Node(floe::StartError::Removed { .. }))
 }
 
 struct Member {
@@ -48,7 +67,7 @@ pub(crate) fn main(configs: Vec<Config>, ready: impl FnOnce(&[(String, String)])
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{}", with_causes(&error));
-            ExitCode::FAILURE
+            error.exit_code()
         }
     }
 }
@@ -117,8 +136,17 @@ async fn first_failure(members: &[Member]) -> RunError {
         ends.spawn(async move { (name, handle.stopped().await) });
     }
     while let Some(end) = ends.join_next().await {
-        if let Ok((name, Stopped::Failed(failure))) = end {
-            return RunError::Failed { name, reason: failure.to_string() };
+        match end {
+            // The other members of this process stay.
+            Ok((name, Stopped::Failed(Failure::Removed))) if !ends.is_empty() => {
+                tracing::warn!("member {name} stopped: {}", Failure::Removed);
+            }
+            Ok((name, Stopped::Failed(Failure::Removed))) => return RunError::Removed { name },
+            Ok((name, Stopped::Failed(failure))) => {
+                return RunError::Failed { name, reason: failure.to_string() };
+            }
+            // Asked to, or a task that was ended.
+            Ok((_, Stopped::Requested)) | Err(_) => {}
         }
     }
     pending().await

@@ -9,6 +9,7 @@ use tonic::{Request, Response, Status};
 
 use crate::convert;
 use crate::engine::{Engine, unreadable};
+use crate::errors::EtcdError;
 use crate::proto::etcdserverpb as pb;
 use crate::proto::etcdserverpb::kv_server::Kv;
 use crate::service::range_stream;
@@ -35,6 +36,9 @@ fn mismatch() -> Status {
 impl Kv for KvService {
     async fn range(&self, request: Request<pb::RangeRequest>) -> Result<Response<pb::RangeResponse>, Status> {
         let request = request.into_inner();
+        if !request.serializable && self.engine.handle.is_learner() {
+            return Err(EtcdError::NotSupportedForLearner.into());
+        }
         validate::range(&request)?;
         if !request.serializable {
             self.engine.linearize().await?;

@@ -91,7 +91,7 @@ impl Maintenance for MaintenanceService {
             raft_applied_index: status.applied.0,
             errors: self.complaints(),
             db_size_in_use: size.in_use.cast_signed(),
-            is_learner: status.membership.learners.contains(&status.id),
+            is_learner: self.engine.handle.is_learner(),
             storage_version: version::STORAGE.into(),
             db_size_quota: self.engine.config.quota().map_or(-1, u64::cast_signed),
             downgrade_info: Some(pb::DowngradeInfo::default()),

@@ -1,5 +1,11 @@
 //! etcd's services, one file each.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::engine::Engine;
+
 mod auth;
 mod cluster;
 mod election;
@@ -17,7 +23,15 @@ pub(crate) use cluster::ClusterService;
 pub(crate) use election::ElectionService;
 pub(crate) use health::HealthService;
 pub(crate) use kv::KvService;
-pub(crate) use lease::{LeaseService, answer as answer_lease_question};
+pub(crate) use lease::LeaseService;
 pub(crate) use lock::LockService;
 pub(crate) use maintenance::MaintenanceService;
 pub(crate) use watch::WatchService;
+
+/// Answers a question of another member; its first byte says which service it is for. An empty answer is none.
+pub(crate) async fn answer(engine: Arc<Engine>, question: Bytes) -> Bytes {
+    match question.first() {
+        Some(&cluster::ASK_CHANGE) => cluster::answer(&engine, question.slice(1..)).await,
+        Some(_) | None => lease::answer(engine, question).await,
+    }
+}

@@ -1,12 +1,11 @@
 //! Three members.
 
-use floe_etcd::StartError;
 use floe_etcd::proto::etcdserverpb::{
     HashKvRequest, LeaseGrantRequest, MemberListRequest, MoveLeaderRequest, RangeRequest, StatusRequest,
 };
 use tonic::{Code, Request};
 
-use crate::harness::{Member, fails, get, put, single, soon, three, until};
+use crate::harness::{Member, fails, get, local, put, single, soon, three, until};
 
 /// The position of the leader.
 fn leader(members: &[Member]) -> usize {
@@ -103,12 +102,17 @@ async fn without_a_quorum_nothing_is_written_and_only_what_is_here_is_read() {
     fails(read, Code::Unavailable, "etcdserver: request timed out");
 }
 
+/// As in etcd: the flags that begin with `initial` count for the first start alone.
 #[tokio::test]
-async fn a_data_directory_belongs_to_one_member() {
+async fn who_a_member_is_stands_in_its_data_directory() {
     let member = single().await;
-    let mut other = member.config().clone();
-    soon(member.server.shutdown()).await;
-    other.initial_cluster_token = "another".into();
-    let error = floe_etcd::Server::start(other).await.unwrap_err();
-    assert!(matches!(error, StartError::Node(floe::StartError::WrongOwner { .. })), "{error}");
+    let identity = member.server.identity().clone();
+    soon(member.put("a", "1")).await;
+    let (mut later, _dir) = member.stop().await;
+    later.initial_cluster_token = "another".into();
+    later.initial_cluster = vec![("nobody".into(), vec![local(1)])];
+    let server = floe_etcd::Server::start(later).await.unwrap();
+    assert_eq!((server.identity().member, server.identity().cluster), (identity.member, identity.cluster));
+    soon(server.wait_ready()).await;
+    soon(server.shutdown()).await;
 }

@@ -12,7 +12,7 @@ use floe_etcd::proto::etcdserverpb::watch_client::WatchClient;
 use floe_etcd::proto::etcdserverpb::{
     DeleteRangeRequest, DeleteRangeResponse, PutRequest, PutResponse, RangeRequest, RangeResponse,
 };
-use floe_etcd::{Config, Server, Url};
+use floe_etcd::{ClusterState, Config, Server, Url};
 use tempfile::TempDir;
 use tokio::time::timeout;
 use tonic::transport::{Channel, Endpoint};
@@ -36,8 +36,9 @@ pub(crate) fn local(port: u16) -> Url {
 
 /// A single member with settings of its own.
 pub(crate) async fn single_with(change: impl FnOnce(&mut Config)) -> Member {
-    let mut config = config("n1", &[("n1", 1)]);
-    config.listen_peer_urls = vec![local(0)];
+    let port = free_port();
+    let mut config = config("n1", &[("n1", port)]);
+    config.listen_peer_urls = vec![local(port)];
     change(&mut config);
     let member = Member::start(config, TempDir::new().unwrap()).await;
     member.ready().await;
@@ -71,6 +72,24 @@ pub(crate) async fn three() -> Vec<Member> {
     members
 }
 
+/// A port that is free when it is looked for.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// The configuration of a member that joins those that run, under a name, at a peer port.
+pub(crate) fn joining(name: &str, port: u16, running: &[&Member]) -> Config {
+    let others: Vec<(&str, u16)> = running
+        .iter()
+        .map(|member| (member.config.name.as_str(), member.config.initial_advertise_peer_urls[0].port()))
+        .collect();
+    let peers: Vec<_> = others.iter().copied().chain([(name, port)]).collect();
+    let mut config = config(name, &peers);
+    config.listen_peer_urls = vec![local(port)];
+    config.initial_cluster_state = ClusterState::Existing;
+    config
+}
+
 fn config(name: &str, peers: &[(&str, u16)]) -> Config {
     let own = peers.iter().find(|(peer, _)| *peer == name).unwrap().1;
     Config {
@@ -85,7 +104,7 @@ fn config(name: &str, peers: &[(&str, u16)]) -> Config {
 }
 
 impl Member {
-    async fn start(mut config: Config, dir: TempDir) -> Self {
+    pub(crate) async fn start(mut config: Config, dir: TempDir) -> Self {
         config.data_dir = dir.path().to_owned();
         let server = Server::start(config.clone()).await.unwrap();
         let url = server.client_urls()[0].to_string();
@@ -103,10 +122,15 @@ impl Member {
 
     /// Stops the member and starts it again on its data.
     pub(crate) async fn restart(self) -> Self {
+        let (config, dir) = self.stop().await;
+        Self::start(config, dir).await
+    }
+
+    /// Stops the member. What it could be started with again is left.
+    pub(crate) async fn stop(self) -> (Config, TempDir) {
         let Self { server, config, dir, .. } = self;
         soon(server.shutdown()).await;
-        drop(server);
-        Self::start(config, dir).await
+        (config, dir)
     }
 
     pub(crate) fn kv(&self) -> KvClient<Channel> {

@@ -7,6 +7,7 @@ mod http;
 mod kv;
 mod lease;
 mod maintenance;
+mod members;
 mod sessions;
 mod txn;
 mod watch;

@@ -77,7 +77,7 @@ async fn the_member_list_has_urls_and_no_revision() {
     let listed = &list.members[0];
     assert_eq!((listed.id, listed.name.as_str(), listed.is_learner), (header.member_id, "n1", false));
     assert_eq!(listed.client_ur_ls, [member.server.client_urls()[0].to_string()]);
-    assert_eq!(listed.peer_ur_ls, ["http://127.0.0.1:1"]);
+    assert_eq!(listed.peer_ur_ls, [member.config().initial_advertise_peer_urls[0].to_string()]);
 }
 
 #[tokio::test]
