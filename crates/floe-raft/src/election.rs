@@ -22,6 +22,16 @@ use crate::role::candidate::Candidate;
 use crate::role::follower::Follower;
 use crate::role::leader::{Leader, Uncommitted};
 
+/// A leader whose process is known to be dead.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LostLeader {
+    pub(crate) leader: NodeId,
+    /// The term that it led.
+    term: Term,
+    /// Those who hear it longer than that hear one that lives.
+    until: Time,
+}
+
 impl Node {
     /// A deadline that is drawn anew each time, in `[1, 2)` election timeouts from now.
     pub(crate) fn draw_deadline(&mut self) -> Time {
@@ -66,7 +76,12 @@ impl Node {
     fn become_pre_candidate(&mut self) {
         let reads = self.leave_role(None);
         let deadline = self.draw_deadline();
-        self.role = Role::PreCandidate(Candidate::new(deadline));
+        let mut candidate = Candidate::new(deadline);
+        // The dead do not answer; to wait for them would be to wait for the deadline.
+        if let Some(lost) = self.lost_leader.filter(|lost| lost.term == self.hard_state.term) {
+            candidate.record(lost.leader, false);
+        }
+        self.role = Role::PreCandidate(candidate);
         self.refuse_reads(reads);
         let message = Message::PreVote { last: self.log.last() };
         let term = self.hard_state.term.next();
@@ -176,7 +191,8 @@ impl Node {
             Some(vote) => vote == from,
             None => self.leader().is_none(),
         };
-        let could_vote = term > own.term || (term == own.term && is_free);
+        // One whose disk hangs could not: its vote would have to be on it.
+        let could_vote = (term > own.term || (term == own.term && is_free)) && !self.is_disk_stalled();
         let granted = could_vote && self.is_current(last) && !self.is_sticky();
         if granted && self.config.mutated(Mutant::PreVoteVotes) {
             self.set_hard_state(HardState { term: own.term, vote: Some(from) });
@@ -264,7 +280,10 @@ impl Node {
         candidate.record(voter, granted);
         match self.members.quorum().verdict(|id| candidate.votes.get(&id).copied()) {
             Verdict::Pending => {}
-            Verdict::Lost => self.become_follower(self.hard_state.term, None),
+            Verdict::Lost => {
+                self.become_follower(self.hard_state.term, None);
+                self.hurry();
+            }
             Verdict::Won => match self.role {
                 Role::PreCandidate(_) => self.become_candidate(false),
                 Role::Candidate(_) => self.become_leader(),
@@ -280,7 +299,12 @@ impl Node {
     /// Not so with leases: a leader counts on what its followers promised, and what is dead may be only its listener.
     pub(crate) fn leader_gone(&mut self, peer: NodeId) {
         let Role::Follower(follower) = &self.role else { return };
-        if follower.leader != Some(peer) {
+        // One that got this node's vote may lead without that it was heard of since.
+        let led = match follower.leader {
+            Some(leader) => leader == peer,
+            None => self.hard_state.vote == Some(peer),
+        };
+        if !led {
             return;
         }
         if self.config.lease.is_some() {
@@ -288,7 +312,18 @@ impl Node {
             return;
         }
         self.become_follower(self.hard_state.term, None);
-        if self.config.pre_vote {
+        let until = self.now.plus(self.config.election_timeout);
+        self.lost_leader = Some(LostLeader { leader: peer, term: self.hard_state.term, until });
+        self.hurry();
+    }
+
+    /// Campaigns soon, if the leader of the term is known to be dead. Voters that do not know it yet refuse; they learn
+    /// it within moments as a rule, so that this node asks again and again, for an election timeout. It asks only: no term
+    /// rises.
+    fn hurry(&mut self) {
+        let (now, term) = (self.now, self.hard_state.term);
+        let is_lost = self.lost_leader.is_some_and(|lost| lost.term == term && now < lost.until);
+        if is_lost && self.config.pre_vote {
             let soon = self.now.plus(self.random.below(self.config.heartbeat_interval));
             let Role::Follower(follower) = &mut self.role else { return };
             follower.deadline = soon;

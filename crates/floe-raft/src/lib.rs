@@ -85,13 +85,15 @@
 //! Three more rules keep elections rare. A voter that heard from a leader within the last election timeout refuses
 //! others (*stickiness*). A leader that a majority did not answer for an election timeout steps down and is silent
 //! (*CheckQuorum*): one that can send but not hear would be deposed by nobody, for everyone hears it. And a leader
-//! whose disk has not finished a write for as long steps down, too: its heartbeats must not outlive its use.
+//! whose disk has not finished a write for as long invites the voter closest to its log, and steps down, too: its
+//! heartbeats must not outlive its use. While its disk hangs, a node asks for no votes and promises none.
 //!
 //! Together they make deadlocks possible that none has alone, and each has happened to somebody: see the comments at
 //! `Node::handle_pre_vote` and `Node::answer_old`.
 //!
 //! When the kernel of a leader's machine refuses connections, its process is dead. With that evidence
-//! ([`Node::handle_peer_gone`]) a follower asks for pre-votes at once instead of waiting. False evidence does no
+//! ([`Node::handle_peer_gone`]) a follower asks for pre-votes at once instead of waiting, and again soon if others have
+//! not noticed yet. It forgets what it knew as soon as it hears the leader again. False evidence does no
 //! harm: those that hear the leader refuse. With leases the evidence counts for nothing: what was promised holds.
 //!
 //! # Replication

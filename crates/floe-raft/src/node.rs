@@ -8,6 +8,7 @@ use crate::apply::Applying;
 use crate::change::MembershipChange;
 use crate::config::Config;
 use crate::effect::{Effect, RoleKind};
+use crate::election::LostLeader;
 use crate::entry::{Entry, EntryKind, HardState, Restored};
 use crate::error::{ConfigError, MembershipError, ProposeError, ReadError, TransferError};
 use crate::fetch::Fetches;
@@ -60,6 +61,8 @@ pub struct Node {
     pub(crate) ready_reads: ReadyReads,
     /// Until then this node elects nobody: what it answered to heartbeats, in all its terms.
     pub(crate) promised_until: Time,
+    /// The leader of this term whose process is known to be dead. Forgotten when it is heard of again.
+    pub(crate) lost_leader: Option<LostLeader>,
     pub(crate) forwards: Forwards,
     /// The commands that others passed on to this node in this term.
     pub(crate) taken: Taken,
@@ -116,6 +119,7 @@ impl Node {
             asks: Asks::new(if mutation.is(Mutant::ReadNamesReused) { 0 } else { salt }),
             ready_reads: ReadyReads::default(),
             promised_until,
+            lost_leader: None,
             forwards: Forwards::new(if mutation.is(Mutant::ForwardNamesReused) { 0 } else { salt }),
             taken: Taken::new(hard_state),
             outbox: Outbox::default(),
@@ -141,6 +145,8 @@ impl Node {
         if envelope.to != self.config.id || envelope.from == self.config.id {
             return;
         }
+        // Its process lives, or a new one does.
+        self.lost_leader.take_if(|lost| lost.leader == envelope.from);
         match validate::fault(&envelope) {
             Some(reason) => self.outbox.bad_message(envelope.from, reason),
             None => self.dispatch(envelope),
@@ -152,7 +158,7 @@ impl Node {
     pub fn handle_timeout(&mut self, now: Time) {
         self.advance(now);
         self.fetches.resume(self.now);
-        if self.role.deadline() <= self.now {
+        if self.deadline() <= self.now {
             match self.role {
                 Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => self.election_due(),
                 Role::Leader(_) => self.lead_on(),
@@ -300,8 +306,8 @@ impl Node {
 
     /// When to call [`Node::handle_timeout`] if nothing else happens before.
     pub fn poll_timeout(&self) -> Option<Time> {
-        let role = self.role.deadline();
-        Some(self.fetches.deadline().map_or(role, |fetch| fetch.min(role)))
+        let own = self.deadline();
+        Some(self.fetches.deadline().map_or(own, |fetch| fetch.min(own)))
     }
 
     /// This node.
@@ -377,6 +383,12 @@ impl Node {
             lease_until: self.lease_end(),
             reads_waiting: self.reads_waiting(),
         }
+    }
+
+    /// When the role, or the disk under it, needs something to be done.
+    fn deadline(&self) -> Time {
+        let role = self.role.deadline();
+        self.stall_deadline().map_or(role, |stall| stall.min(role))
     }
 
     /// Forgets what the host has dropped, as far as it is applied. A base that is not of this log is ignored.

@@ -158,17 +158,9 @@ impl Node {
     /// (thesis 4.2.2). Now it hands over to the voter that is closest to its own log, and steps down when that one
     /// leads, or when the time for it is over (`lead_on`).
     fn retire(&mut self) {
-        let Role::Leader(leader) = &mut self.role else { return };
-        let current = self.members.current();
-        let voters = &current.voters;
-        let may_lead = |id: &NodeId| voters.contains(id) && !current.is_witness(*id);
-        let candidates = leader.progress.iter().filter(|(id, _)| may_lead(id));
-        let best = candidates.max_by_key(|(id, progress)| {
-            let active = progress.is_active(self.now, self.config.election_timeout);
-            (active, progress.matched, std::cmp::Reverse(**id))
-        });
-        let Some((&to, _)) = best else { return };
+        let Some((to, _)) = self.successor() else { return };
         let deadline = self.now.plus(self.config.election_timeout);
+        let Role::Leader(leader) = &mut self.role else { return };
         leader.transfer = Some(Transfer { to, deadline, invited: false });
     }
 

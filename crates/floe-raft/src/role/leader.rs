@@ -85,6 +85,9 @@ impl Node {
                 return self.become_follower(self.hard_state.term, None);
             }
         }
+        if self.stall_deadline().is_some_and(|deadline| deadline <= self.now) {
+            return self.resign();
+        }
         let Role::Leader(leader) = &mut self.role else { return };
         if leader.check_at <= self.now {
             leader.check_at = self.now.plus(self.config.election_timeout);
@@ -93,23 +96,27 @@ impl Node {
                 let Role::Leader(leader) = &mut self.role else { return };
                 leader.progress.values_mut().for_each(|progress| progress.recent = false);
             } else {
-                // And with it its heartbeats stop. A leader that nobody can answer, or that can acknowledge nothing,
-                // but goes on to beat, keeps everybody else from electing a better one (cockroach #79699,
-                // hashicorp #503).
+                // And with it its heartbeats stop. A leader that nobody can answer, but that goes on to beat, keeps
+                // everybody else from electing a better one (cockroach #79699).
                 self.become_follower(self.hard_state.term, None);
             }
         }
     }
 
-    /// Whether a majority answered since the last look, and the own disk keeps up.
+    /// Whether a majority answered since the last look.
     fn is_fit_to_lead(&self) -> bool {
         let Role::Leader(leader) = &self.role else { return false };
         let own = self.config.id;
         let answers = |id| id == own || leader.progress.get(&id).is_some_and(|progress| progress.recent);
         let has_quorum = self.members.quorum().is_met(answers) || self.config.mutated(Mutant::NoCheckQuorum);
-        // Alone, there is nobody to take over.
-        let has_disk = leader.progress.is_empty() || !self.is_disk_stalled();
-        has_disk && (has_quorum || !self.config.check_quorum)
+        has_quorum || !self.config.check_quorum
+    }
+
+    /// When this leader gives up because its own disk does not answer. Alone it goes on: there is nobody to take over.
+    pub(crate) fn stall_deadline(&self) -> Option<Time> {
+        let Role::Leader(leader) = &self.role else { return None };
+        let since = self.log.waiting_since().filter(|_| !leader.progress.is_empty())?;
+        Some(since.plus(self.config.election_timeout))
     }
 
     /// Whether a write is under way for longer than a group waits for its leader.

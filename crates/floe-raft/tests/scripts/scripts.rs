@@ -91,6 +91,13 @@ scripts! {
         late_pre_votes_change_nothing
         a_single_node_elects_itself
         stalled_disk_steps_down
+        a_stalled_disk_hands_over
+        a_stalled_disk_promises_no_vote
+        a_stalled_disk_hands_over_to_nobody
+        fast_failover
+        evidence_reaches_one_first
+        false_evidence_changes_nothing
+        evidence_ages
         learner_neither_votes_nor_campaigns
     }
     replication {
@@ -98,6 +105,8 @@ scripts! {
         leader_does_not_count_what_it_has_not_written
         slow_leader_disk
         batching
+        commit_hints_to_idle_followers
+        under_load_commits_travel_with_entries
         appends_are_split_by_size
         pipelining
         window_full
