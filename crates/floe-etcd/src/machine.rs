@@ -1,7 +1,9 @@
 //! The store as floe's state machine: translates between a log position and the store's own record of it.
 
+use std::io::{Read, Write};
+
 use bytes::Bytes;
-use floe::{Batch, Index, LogId, StateMachine, StateMachineError, Term};
+use floe::{Batch, Index, LogId, Snapshot, StateMachine, StateMachineError, Term};
 use floe_mvcc::{Applied, Reader, Reply, StorageError, Store};
 
 /// The store, owned by the thread that applies.
@@ -17,6 +19,15 @@ impl Machine {
     pub(crate) fn new(store: Store) -> Self {
         let reader = store.reader();
         Self { store, reader }
+    }
+}
+
+/// The store at one moment, held by a transaction of its file.
+struct Frozen(floe_mvcc::Snapshot);
+
+impl Snapshot for Frozen {
+    fn write_to(self: Box<Self>, out: &mut dyn Write) -> Result<(), StateMachineError> {
+        self.0.write_to(out).map_err(failed)
     }
 }
 
@@ -44,6 +55,18 @@ impl StateMachine for Machine {
 
     fn checkpoint(&mut self) -> Result<LogId, StateMachineError> {
         self.store.checkpoint().map(log_id).map_err(failed)
+    }
+
+    fn snapshot(&mut self) -> Result<Box<dyn Snapshot>, StateMachineError> {
+        Ok(Box::new(Frozen(self.store.snapshot().map_err(failed)?)))
+    }
+
+    fn restore(&mut self, last: LogId, from: &mut dyn Read) -> Result<(), StateMachineError> {
+        let applied = log_id(self.store.restore(from).map_err(failed)?);
+        if applied == last {
+            return Ok(());
+        }
+        Err(StateMachineError::new(format!("the snapshot ends with {applied}, not with {last}")))
     }
 
     fn has_upkeep(&self) -> bool {

@@ -8,7 +8,9 @@
 //! memory alone, so it says that it contains nothing, and the log is replayed into it at each start.
 #![forbid(unsafe_code)]
 
-use floe::{Batch, Builder, LogId, NodeConfig, NodeId, StateMachine, StateMachineError};
+use std::io::{Read, Write};
+
+use floe::{Batch, Builder, LogId, NodeConfig, NodeId, Snapshot, StateMachine, StateMachineError};
 
 #[derive(Default)]
 struct Counter {
@@ -38,6 +40,25 @@ impl StateMachine for Counter {
 
     fn checkpoint(&mut self) -> Result<LogId, StateMachineError> {
         Ok(LogId::ZERO)
+    }
+
+    fn snapshot(&mut self) -> Result<Box<dyn Snapshot>, StateMachineError> {
+        Ok(Box::new(Frozen(self.value)))
+    }
+
+    fn restore(&mut self, last: LogId, from: &mut dyn Read) -> Result<(), StateMachineError> {
+        let mut bytes = [0; 8];
+        from.read_exact(&mut bytes).map_err(|error| StateMachineError(error.into()))?;
+        *self = Self { value: i64::from_le_bytes(bytes), applied: last };
+        Ok(())
+    }
+}
+
+struct Frozen(i64);
+
+impl Snapshot for Frozen {
+    fn write_to(self: Box<Self>, out: &mut dyn Write) -> Result<(), StateMachineError> {
+        out.write_all(&self.0.to_le_bytes()).map_err(|error| StateMachineError(error.into()))
     }
 }
 

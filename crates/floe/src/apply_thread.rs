@@ -3,17 +3,22 @@
 //! It takes every committed entry that waits, applies the commands as one batch, answers those who proposed them
 //! here, and makes the state durable from time to time. Nothing else ever touches the state machine.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use floe_raft::{Entry, EntryKind, LogId};
+use floe_raft::codec::decode_membership;
+use floe_raft::{Entry, EntryKind, LogId, Membership};
 
 use crate::completion::Wakes;
 use crate::error::{Failure, ProposeError, StateMachineError};
 use crate::handle::Applied;
-use crate::inbox::{Inbox, Input};
+use crate::inbox::{Checkpoint, Inbox, Input};
 use crate::queue::{Queue, Taken};
+use crate::snapshot::file::{self, Header};
+use crate::snapshot::make::Frozen;
+use crate::snapshot::{self, Directory};
 use crate::state_machine::{Batch, Command, StateMachine};
 use crate::status::Live;
 use crate::waiters::Proposer;
@@ -32,6 +37,38 @@ pub(crate) enum ApplyWork<R> {
     Apply { entries: Vec<Entry>, proposers: Vec<(LogId, Proposer<R>)> },
     /// The node stops properly: make everything durable.
     Checkpoint,
+    /// Freeze the state, for a member that is too far behind.
+    Freeze,
+    /// Become what this file holds, which has arrived whole.
+    Install { received: PathBuf },
+    /// The log begins durably after that snapshot.
+    LogRestarted,
+}
+
+/// What the applier needs of snapshots.
+pub(crate) struct SnapshotParts {
+    pub(crate) directory: Directory,
+    pub(crate) cluster: u64,
+    /// Of the thread that writes them.
+    pub(crate) frozen: Arc<Queue<Frozen>>,
+    /// The membership in force at the last entry that the state machine contains.
+    pub(crate) membership: Arc<Membership>,
+    /// A snapshot was put in place before the start and is not durable in the state machine.
+    pub(crate) installing: Option<LogId>,
+}
+
+impl Drop for SnapshotParts {
+    fn drop(&mut self) {
+        // Also when the state machine panics: the thread that writes must end with the one that freezes.
+        self.frozen.close();
+    }
+}
+
+/// A snapshot in place of the state machine, whose file is still needed.
+#[derive(Clone, Copy, Debug)]
+struct Installing {
+    last: LogId,
+    log_restarted: bool,
 }
 
 /// When to make the state durable.
@@ -52,10 +89,21 @@ pub(crate) struct Applier<M: StateMachine> {
     applied: LogId,
     /// The last entry of the last checkpoint.
     checkpointed: LogId,
+    /// What that made durable.
+    durable: LogId,
     checkpoint_at: Instant,
     /// Bytes of commands applied since.
     bytes: u64,
+    /// Bytes of entries applied since the start.
+    entry_bytes: u64,
+    snapshots: SnapshotParts,
+    installing: Option<Installing>,
     wakes: Wakes,
+}
+
+/// A member that cannot apply what the others applied must stop.
+fn broken(error: StateMachineError) -> Failure {
+    Failure::StateMachine(Arc::new(error))
 }
 
 /// A batch in the making.
@@ -73,6 +121,7 @@ impl<M: StateMachine> Applier<M> {
         inbox: Arc<Inbox<M::Reply>>,
         live: Arc<Live>,
         policy: CheckpointPolicy,
+        snapshots: SnapshotParts,
     ) -> Self {
         let applied = machine.applied();
         let checkpoint_at = Instant::now() + policy.interval;
@@ -84,8 +133,12 @@ impl<M: StateMachine> Applier<M> {
             policy,
             applied,
             checkpointed: applied,
+            durable: LogId::ZERO,
             checkpoint_at,
             bytes: 0,
+            entry_bytes: 0,
+            installing: snapshots.installing.map(|last| Installing { last, log_restarted: true }),
+            snapshots,
             wakes: Wakes::default(),
         }
     }
@@ -101,8 +154,8 @@ impl<M: StateMachine> Applier<M> {
                     .then(|| self.checkpoint_at.saturating_duration_since(Instant::now()))
             };
             let taken = self.queue.take(&mut work, wait);
-            if let Err(error) = self.turn(&mut work, taken) {
-                self.inbox.report(Input::Failed(Failure::StateMachine(Arc::new(error))));
+            if let Err(failure) = self.turn(&mut work, taken) {
+                self.inbox.report(Input::Failed(failure));
                 return;
             }
             if taken == Taken::Closed {
@@ -111,18 +164,33 @@ impl<M: StateMachine> Applier<M> {
         }
     }
 
-    fn turn(&mut self, work: &mut Vec<ApplyWork<M::Reply>>, taken: Taken) -> Result<(), StateMachineError> {
+    fn turn(&mut self, work: &mut Vec<ApplyWork<M::Reply>>, taken: Taken) -> Result<(), Failure> {
         let mut stopping = false;
         let mut pending = self.begin();
         for work in work.drain(..) {
             match work {
                 ApplyWork::Apply { entries, proposers } => self.add(&mut pending, entries, proposers)?,
                 ApplyWork::Checkpoint => stopping = true,
+                ApplyWork::Freeze => {
+                    self.apply(&mut pending)?;
+                    self.freeze()?;
+                }
+                ApplyWork::Install { received } => {
+                    self.apply(&mut pending)?;
+                    self.install(&received)?;
+                    pending.batch.last = self.applied;
+                }
+                ApplyWork::LogRestarted => {
+                    if let Some(installing) = &mut self.installing {
+                        installing.log_restarted = true;
+                    }
+                    self.finish_install(self.durable)?;
+                }
             }
         }
         self.apply(&mut pending)?;
         if taken == Taken::Nothing && self.machine.has_upkeep() {
-            self.machine.upkeep()?;
+            self.machine.upkeep().map_err(broken)?;
         }
         let due = self.bytes >= self.policy.bytes
             || (taken != Taken::Closed && Instant::now() >= self.checkpoint_at);
@@ -142,7 +210,7 @@ impl<M: StateMachine> Applier<M> {
         pending: &mut Pending<M::Reply>,
         entries: Vec<Entry>,
         proposers: Vec<(LogId, Proposer<M::Reply>)>,
-    ) -> Result<(), StateMachineError> {
+    ) -> Result<(), Failure> {
         let mut proposers = proposers.into_iter().peekable();
         for entry in entries {
             // All who wait for this index: at most one of them for this very entry, the others for one that a new
@@ -155,12 +223,19 @@ impl<M: StateMachine> Applier<M> {
                 }
             }
             pending.batch.last = entry.id;
+            self.entry_bytes += entry.cost();
             match entry.kind {
                 EntryKind::Command => {
                     pending.bytes += entry.payload.len() as u64;
                     pending.batch.commands.push(Command { id: entry.id, payload: entry.payload });
                 }
-                EntryKind::Noop | EntryKind::Membership | EntryKind::Witnessed => {}
+                EntryKind::Membership => {
+                    let membership = decode_membership(entry.payload).map_err(|_| {
+                        broken(StateMachineError::new("a membership in the log cannot be read"))
+                    })?;
+                    self.snapshots.membership = Arc::new(membership);
+                }
+                EntryKind::Noop | EntryKind::Witnessed => {}
             }
             if pending.batch.commands.len() >= BATCH_COMMANDS || pending.bytes >= BATCH_BYTES {
                 self.apply(pending)?;
@@ -170,16 +245,14 @@ impl<M: StateMachine> Applier<M> {
     }
 
     /// Applies the batch, answers the proposers, and tells the driver; leaves an empty one.
-    fn apply(&mut self, pending: &mut Pending<M::Reply>) -> Result<(), StateMachineError> {
+    fn apply(&mut self, pending: &mut Pending<M::Reply>) -> Result<(), Failure> {
         let Pending { batch, bytes, proposers } = std::mem::replace(pending, self.begin());
         if batch.last != self.applied {
-            let replies = self.machine.apply(&batch)?;
+            let replies = self.machine.apply(&batch).map_err(broken)?;
             if replies.len() != batch.commands.len() {
-                return Err(StateMachineError::new(format!(
-                    "it gave {} replies to {} commands",
-                    replies.len(),
-                    batch.commands.len()
-                )));
+                let (replies, commands) = (replies.len(), batch.commands.len());
+                let reason = format!("it gave {replies} replies to {commands} commands");
+                return Err(broken(StateMachineError::new(reason)));
             }
             self.applied = batch.last;
             pending.batch.last = batch.last;
@@ -209,16 +282,72 @@ impl<M: StateMachine> Applier<M> {
     /// A leader may apply what two followers hold before its own disk does. If such an entry were durable in the
     /// state but not in the log, and power failed now, the node would come back with a state that its log cannot
     /// explain.
-    fn checkpoint(&mut self) -> Result<(), StateMachineError> {
+    fn checkpoint(&mut self) -> Result<(), Failure> {
         if self.live.durable.load(Ordering::Acquire) < self.applied.index.0 {
             self.checkpoint_at = Instant::now() + RETRY;
             return Ok(());
         }
-        let durable = self.machine.checkpoint()?;
+        let durable = self.machine.checkpoint().map_err(broken)?;
         self.checkpointed = self.applied;
         self.checkpoint_at = Instant::now() + self.policy.interval;
         self.bytes = 0;
-        self.inbox.report(Input::Checkpointed(durable));
+        self.durable = durable;
+        // A membership of a later entry than the last durable one would be too new for it.
+        if durable == self.applied {
+            let membership = Arc::clone(&self.snapshots.membership);
+            self.inbox.report(Input::Checkpointed(Checkpoint {
+                id: durable,
+                membership,
+                bytes: self.entry_bytes,
+            }));
+        }
+        self.finish_install(durable)
+    }
+
+    /// Freezes the state for the thread that writes it to a file.
+    fn freeze(&mut self) -> Result<(), Failure> {
+        let membership = Membership::clone(&self.snapshots.membership);
+        let header = Header { cluster: self.snapshots.cluster, last: self.applied, membership };
+        let state = self.machine.snapshot().map_err(broken)?;
+        self.snapshots.frozen.push(Frozen { header, state });
         Ok(())
+    }
+
+    /// Becomes what the file holds. From the first step on, the next start would finish all of them.
+    fn install(&mut self, received: &Path) -> Result<(), Failure> {
+        let failed = |reason: String| Failure::Snapshot { reason };
+        let directory = &self.snapshots.directory;
+        directory.begin_install(received).map_err(|error| failed(error.to_string()))?;
+        let sealed = file::verify(&directory.installing(), self.snapshots.cluster)
+            .map_err(|error| failed(error.to_string()))?;
+        let last = sealed.header.last;
+        let mut body = sealed.body().map_err(|error| failed(error.to_string()))?;
+        self.machine.restore(last, &mut body).map_err(broken)?;
+        if self.machine.applied() != last {
+            return Err(failed(format!("the state machine is at {}, not at {last}", self.machine.applied())));
+        }
+        self.durable = self.machine.checkpoint().map_err(broken)?;
+        self.applied = last;
+        self.checkpointed = last;
+        self.bytes = 0;
+        self.snapshots.membership = Arc::new(sealed.header.membership);
+        self.installing = Some(Installing { last, log_restarted: false });
+        self.live.applied.store(last.index.0, Ordering::Release);
+        self.live.snapshots_installed.fetch_add(1, Ordering::Relaxed);
+        tracing::info!(%last, bytes = sealed.size, "a snapshot took the place of the state");
+        self.inbox.report(Input::Installed(last));
+        Ok(())
+    }
+
+    /// Removes the file of a snapshot once nothing would need it after a crash.
+    fn finish_install(&mut self, durable: LogId) -> Result<(), Failure> {
+        let Some(Installing { last, log_restarted: true }) = self.installing else { return Ok(()) };
+        if durable.index < last.index {
+            return Ok(());
+        }
+        self.installing = None;
+        let directory = &self.snapshots.directory;
+        snapshot::remove(directory, &directory.installing())
+            .map_err(|error| Failure::Io { doing: "cannot remove a snapshot", error: Arc::new(error) })
     }
 }

@@ -7,25 +7,30 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use floe_raft::codec::decode_membership;
 use floe_raft::{Config, GroupId, HardState, LogId, Membership, Node, Restored, Write, WriteId};
 use floe_wal::{Disk, Options, RecoveredGroup, Wal};
 use mio::{Poll, Waker};
 use tokio::sync::{oneshot, watch};
 
-use crate::apply_thread::{Applier, CheckpointPolicy};
+use crate::apply_thread::{Applier, ApplyWork, CheckpointPolicy, SnapshotParts};
 use crate::clock::Clock;
 use crate::completion::completion;
 use crate::config::NodeConfig;
 use crate::disk::FileDisk;
-use crate::driver::{Answerer, Answers, Driver, Limits, Parts, Peers, Publisher, Workers};
+use crate::driver::{Answerer, Answers, Driver, Limits, LogLimits, Parts, Peers, Publisher, Sender, Workers};
 use crate::error::StartError;
 use crate::exile::Alone;
 use crate::frame;
 use crate::handle::{Handle, Shared};
 use crate::identity::Identity;
 use crate::inbox::Inbox;
+use crate::members::MembersFile;
 use crate::net::Net;
 use crate::queue::Queue;
+use crate::snapshot::install::{self, Opened, term_at};
+use crate::snapshot::receive::Receiver;
+use crate::snapshot::{Directory, make};
 use crate::state_machine::StateMachine;
 use crate::status::{Leadership, Live};
 use crate::threads::Threads;
@@ -94,15 +99,28 @@ impl Builder {
     }
 
     /// The same for callers without a runtime. Blocks while the log is read.
-    pub fn start_blocking<M: StateMachine>(self, state_machine: M) -> Result<Handle<M::Reply>, StartError> {
+    pub fn start_blocking<M: StateMachine>(
+        self,
+        mut state_machine: M,
+    ) -> Result<Handle<M::Reply>, StartError> {
         let Self { config, mut listeners, answerer } = self;
         validate(&config)?;
-        let (wal, recovered, identity) = open(&config)?;
+        let (mut opened, identity, log_bytes) = open(&config)?;
+        let failed = |error| StartError::Io {
+            doing: "cannot open the snapshots in",
+            path: config.data_dir.clone(),
+            error,
+        };
+        let directory = Directory::open(&config.data_dir).map_err(failed)?;
+        install::finish(&mut opened, GROUP, config.cluster, &directory, &mut state_machine)?;
         for &address in &config.listen {
             let listener = TcpListener::bind(address);
             listeners.push(listener.map_err(|error| StartError::Listen { address, error })?);
         }
-        let restored = restore(recovered, identity.membership(), state_machine.applied())?;
+        let Opened { wal, group, members } = opened;
+        let membership = members.at(group.base.index).cloned().unwrap_or_else(|| identity.membership());
+        let applied_membership = membership_at(&group, &membership, state_machine.applied())?;
+        let restored = restore(group, membership, state_machine.applied())?;
         let clock = Clock::new();
         let node = Node::new(clock.now(), rand::random(), core_config(&config), restored)?;
         let failed = |error| StartError::Io {
@@ -110,8 +128,10 @@ impl Builder {
             path: config.data_dir.clone(),
             error,
         };
-        let past = Past { identity, given: state_machine.applied() };
-        assemble(&config, listeners, answerer, state_machine, wal, node, clock, past).map_err(failed)
+        let past =
+            Past { identity, given: state_machine.applied(), applied_membership, directory, log_bytes };
+        assemble(&config, listeners, answerer, state_machine, (wal, members), node, clock, past)
+            .map_err(failed)
     }
 }
 
@@ -140,8 +160,8 @@ fn core_config(config: &NodeConfig) -> Config {
     core
 }
 
-/// Opens identity and log.
-fn open(config: &NodeConfig) -> Result<(Wal<FileDisk>, RecoveredGroup, Identity), StartError> {
+/// Opens identity and log. Says, too, about how many bytes the log has.
+fn open(config: &NodeConfig) -> Result<(Opened<FileDisk>, Identity, u64), StartError> {
     let failed = |doing, path: &Path| {
         let path = path.to_owned();
         move |error| StartError::Io { doing, path, error }
@@ -155,7 +175,10 @@ fn open(config: &NodeConfig) -> Result<(Wal<FileDisk>, RecoveredGroup, Identity)
         outcome => outcome.map_err(failed("cannot open", &log_dir))?,
     };
     let files = disk.list().map_err(failed("cannot list", &log_dir))?;
-    let has_log = files.iter().any(|file| file.ends_with(".log"));
+    let segments = files.iter().filter(|file| file.ends_with(".log")).count() as u64;
+    let has_log = segments > 0;
+    // The last one is as long as the others, however little is in it.
+    let log_bytes = segments.saturating_sub(1).saturating_mul(config.segment_bytes);
     let mut identity = Identity::establish(config, has_log)?;
     let options =
         Options { segment_bytes: config.segment_bytes, ..Options::new(config.cluster, config.id.0) };
@@ -164,7 +187,10 @@ fn open(config: &NodeConfig) -> Result<(Wal<FileDisk>, RecoveredGroup, Identity)
         begin_log(&mut wal)?;
     }
     identity.note_log(&config.data_dir)?;
-    Ok((wal, groups.remove(&GROUP).unwrap_or_default(), identity))
+    let members = MembersFile::open(&config.data_dir)
+        .map_err(failed("cannot read the members in", &config.data_dir))?;
+    let group = groups.remove(&GROUP).unwrap_or_default();
+    Ok((Opened { wal, group, members }, identity, log_bytes))
 }
 
 /// Makes the first file of the log durable, with a hard state that says nothing, so that a log that is absent later on
@@ -200,12 +226,14 @@ fn restore(group: RecoveredGroup, membership: Membership, applied: LogId) -> Res
     })
 }
 
-/// The term of the log's entry at the index of `id`, if the log holds one there.
-fn term_at(group: &RecoveredGroup, id: LogId) -> Option<floe_raft::Term> {
-    if id.index == group.base.index {
-        return Some(group.base.term);
+/// The membership in force at an entry of the log.
+fn membership_at(group: &RecoveredGroup, base: &Membership, at: LogId) -> Result<Membership, StartError> {
+    let entry = group.memberships.iter().rev().find(|entry| entry.id.index <= at.index);
+    match entry {
+        None => Ok(base.clone()),
+        Some(entry) => decode_membership(entry.payload.clone())
+            .map_err(|_| StartError::Config(format!("the membership at {} cannot be read", entry.id))),
     }
-    group.terms.iter().rev().find(|run| run.index <= id.index).map(|run| run.term)
 }
 
 /// What a member remembers at its start, besides its log.
@@ -213,6 +241,11 @@ struct Past {
     identity: Identity,
     /// What the state machine contains.
     given: LogId,
+    /// In force at that entry.
+    applied_membership: Membership,
+    directory: Directory,
+    /// How long the log is, about.
+    log_bytes: u64,
 }
 
 #[allow(clippy::too_many_arguments, reason = "everything that a node is made of meets here, once")]
@@ -220,8 +253,8 @@ fn assemble<M: StateMachine>(
     config: &NodeConfig,
     listeners: Vec<TcpListener>,
     answerer: Option<Arc<dyn Answerer>>,
-    machine: M,
-    wal: Wal<FileDisk>,
+    state_machine: M,
+    log: (Wal<FileDisk>, MembersFile),
     node: Node,
     clock: Clock,
     past: Past,
@@ -239,14 +272,16 @@ fn assemble<M: StateMachine>(
     let (stopped, stopped_seen) = watch::channel(None);
 
     let mut threads = Threads::default();
-    let log = wal_thread::start(&mut threads, wal, GROUP, &inbox, &live)?;
-    let apply = Arc::new(Queue::new());
-    let policy = CheckpointPolicy { interval: config.checkpoint_interval, bytes: config.checkpoint_bytes };
-    let applier = Applier::new(machine, Arc::clone(&apply), Arc::clone(&inbox), Arc::clone(&live), policy);
-    threads.spawn("apply", &inbox, move || applier.run())?;
+    let log = wal_thread::start(&mut threads, log, GROUP, &inbox, &live)?;
+    let Past { identity, given, applied_membership, directory, log_bytes } = past;
+    let parts = (Arc::clone(&inbox), Arc::clone(&live));
+    let apply = start_apply(&mut threads, config, state_machine, applied_membership, &directory, parts)?;
 
-    let net = Net::new(config.cluster, Arc::clone(&inbox), Arc::clone(&live), contacts);
-    let Past { identity, given } = past;
+    let incarnation = rand::random();
+    let receiver = Receiver::new(config.cluster, directory, Arc::clone(&inbox), Arc::clone(&live));
+    let stop_receiver = stopper(&receiver);
+    let net =
+        Net::new((config.cluster, incarnation), Arc::clone(&inbox), Arc::clone(&live), contacts, receiver);
     let alone = Alone {
         leadership: leadership_seen.clone(),
         election_timeout: config.election_timeout,
@@ -255,11 +290,6 @@ fn assemble<M: StateMachine>(
     let (runtime, stop_net) = start_net(&mut threads, net, listeners, alone)?;
     let answers = Answers::new(answerer, runtime, Arc::clone(&inbox));
 
-    let limits = Limits {
-        election_timeout: config.election_timeout,
-        command_bytes_max: config.command_bytes_max,
-        applying_bytes_max: core_config(config).apply_bytes / 2,
-    };
     let driver = Driver::new(Parts {
         node,
         clock,
@@ -272,8 +302,9 @@ fn assemble<M: StateMachine>(
         publisher: Publisher::new(Arc::clone(&live), leadership, config.heartbeat_interval),
         peers: Peers::new(config.id, identity.members.clone(), identity.joined, wanted),
         given,
-        workers: Workers { threads, stop_net: Some(stop_net), stopped, seal: seal(identity, config) },
-        limits,
+        workers: Workers { threads, stop_net, stop_receiver, stopped, seal: seal(identity, config) },
+        sender: sender(config, incarnation),
+        limits: limits(config, log_bytes),
     });
     let span = tracing::Span::current();
     std::thread::Builder::new().name("floe-driver".into()).spawn(move || span.in_scope(|| driver.run()))?;
@@ -287,13 +318,57 @@ fn assemble<M: StateMachine>(
     }))
 }
 
+/// Starts the threads of the state machine. Returns the way to it.
+fn start_apply<M: StateMachine>(
+    threads: &mut Threads,
+    config: &NodeConfig,
+    state_machine: M,
+    membership: Membership,
+    directory: &Directory,
+    (inbox, live): (Arc<Inbox<M::Reply>>, Arc<Live>),
+) -> io::Result<Arc<Queue<ApplyWork<M::Reply>>>> {
+    let (apply, frozen) = (Arc::new(Queue::new()), Arc::new(Queue::new()));
+    let policy = CheckpointPolicy { interval: config.checkpoint_interval, bytes: config.checkpoint_bytes };
+    let snapshots = SnapshotParts {
+        directory: directory.clone(),
+        cluster: config.cluster,
+        frozen: Arc::clone(&frozen),
+        membership: Arc::new(membership),
+        installing: directory.installing().try_exists()?.then(|| state_machine.applied()),
+    };
+    let applier =
+        Applier::new(state_machine, Arc::clone(&apply), Arc::clone(&inbox), live, policy, snapshots);
+    let (maker_directory, maker_inbox) = (directory.clone(), Arc::clone(&inbox));
+    threads.spawn("freeze", &inbox, move || make::run(&maker_directory, &frozen, &maker_inbox))?;
+    threads.spawn("apply", &inbox, move || applier.run())?;
+    Ok(apply)
+}
+
+fn limits(config: &NodeConfig, log_bytes: u64) -> Limits {
+    Limits {
+        election_timeout: config.election_timeout,
+        command_bytes_max: config.command_bytes_max,
+        applying_bytes_max: core_config(config).apply_bytes / 2,
+        log: LogLimits {
+            bytes: config.snapshot_log_bytes,
+            trailing_bytes: config.snapshot_trailing_bytes,
+            bytes_at_start: log_bytes,
+        },
+    }
+}
+
+fn sender(config: &NodeConfig, incarnation: u64) -> Sender {
+    let (cluster, member) = (config.cluster, config.id);
+    Sender { cluster, member, incarnation, bytes_per_second: config.snapshot_bytes_per_second }
+}
+
 /// Starts the thread of the connections. Returns its runtime, and what ends it.
 fn start_net<R: Send + 'static>(
     threads: &mut Threads,
     net: Arc<Net<R>>,
     listeners: Vec<TcpListener>,
     alone: Alone,
-) -> io::Result<(tokio::runtime::Handle, oneshot::Sender<()>)> {
+) -> io::Result<(tokio::runtime::Handle, Option<oneshot::Sender<()>>)> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
     let handle = runtime.handle().clone();
     for listener in &listeners {
@@ -306,7 +381,13 @@ fn start_net<R: Send + 'static>(
         // Without waiting for a name server that does not answer.
         runtime.shutdown_background();
     })?;
-    Ok((handle, stop_net))
+    Ok((handle, Some(stop_net)))
+}
+
+/// What ends the receiving of snapshots.
+fn stopper<R: Send + 'static>(receiver: &Arc<Receiver<R>>) -> Option<Box<dyn FnOnce() + Send>> {
+    let receiver = Arc::clone(receiver);
+    Some(Box::new(move || receiver.stop()))
 }
 
 /// What writes on the data directory that its member was removed.

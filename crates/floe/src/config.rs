@@ -44,11 +44,18 @@ pub struct NodeConfig {
     pub checkpoint_interval: Duration,
     /// And after this many bytes of applied commands.
     pub checkpoint_bytes: u64,
+    /// The log is cut when it holds more than this many bytes of applied entries, whoever may still need them: a member
+    /// that does gets a snapshot. What every member holds is dropped before that.
+    pub snapshot_log_bytes: u64,
+    /// How many bytes of applied entries stay when the log is cut, for members that are a little slow.
+    pub snapshot_trailing_bytes: u64,
+    /// The most that is sent of one snapshot in a second, in bytes.
+    pub snapshot_bytes_per_second: u64,
 }
 
 impl NodeConfig {
     /// The defaults of the design: heartbeat 30 ms, election 300-600 ms, segments of 64 MiB, checkpoints every 2 s
-    /// or 64 MiB.
+    /// or 64 MiB, a log of at most about 256 MiB of which 64 MiB stay, snapshots at 128 MiB/s.
     pub fn new(id: NodeId, cluster: u64, data_dir: impl Into<PathBuf>) -> Self {
         Self {
             id,
@@ -65,6 +72,9 @@ impl NodeConfig {
             segment_bytes: 64 << 20,
             checkpoint_interval: Duration::from_secs(2),
             checkpoint_bytes: 64 << 20,
+            snapshot_log_bytes: 256 << 20,
+            snapshot_trailing_bytes: 64 << 20,
+            snapshot_bytes_per_second: 128 << 20,
         }
     }
 }

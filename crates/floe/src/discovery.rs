@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::error::DiscoverError;
-use crate::handshake::{Hello, NotAPeer, Refusal, Roster, VERSION, Verdict, Welcome};
+use crate::handshake::{Hello, NotAPeer, Purpose, Refusal, Roster, VERSION, Verdict, Welcome};
 
 /// A member that takes longer is asked in vain.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -50,8 +50,15 @@ async fn ask_for_ever(address: &str, cluster: u64) -> Result<ClusterView, Discov
     let mut stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let nobody = NodeId(0);
-    let hello =
-        Hello { version: VERSION, cluster, from: nobody, to: nobody, incarnation: 0, address_bytes: 0 };
+    let hello = Hello {
+        version: VERSION,
+        purpose: Purpose::Messages,
+        cluster,
+        from: nobody,
+        to: nobody,
+        incarnation: 0,
+        address_bytes: 0,
+    };
     stream.write_all(&hello.encode()).await?;
     let mut bytes = [0; Welcome::BYTES];
     stream.read_exact(&mut bytes).await?;

@@ -262,9 +262,12 @@ pub enum Failure {
         "this member was removed from the cluster; to come back it must be added as a new member, with an empty data directory"
     )]
     Removed,
-    /// A snapshot arrived, which this version of the protocol does not carry.
-    #[error("a snapshot arrived that nothing here can install")]
-    Snapshot,
+    /// A snapshot that arrived cannot be put in place.
+    #[error("the snapshot cannot be put in place: {reason}")]
+    Snapshot {
+        /// What is wrong.
+        reason: String,
+    },
 }
 
 /// Why a node does not start.
@@ -363,6 +366,21 @@ pub enum StartError {
         /// The last entry in the log.
         last: LogId,
     },
+    /// The snapshot that was being put in place when the node stopped is damaged.
+    #[error(
+        "the snapshot {} is damaged ({reason}) and this member has nothing else to go on from; remove it from the \
+         cluster and add a new member with an empty directory",
+        path.display()
+    )]
+    Snapshot {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// The state machine refuses the snapshot that was being put in place when the node stopped.
+    #[error("the state machine failed: {0}")]
+    StateMachine(StateMachineError),
     /// An address cannot be listened on.
     #[error("cannot listen on {address}: {error}")]
     Listen {

@@ -13,6 +13,7 @@ pub(crate) const VERSION: u16 = 1;
 pub(crate) struct Hello {
     /// The version that will be spoken.
     pub(crate) version: u16,
+    pub(crate) purpose: Purpose,
     pub(crate) cluster: u64,
     pub(crate) from: NodeId,
     /// Whom the dialler believes to have reached. Zero: whoever it is; the dialler does not want to talk, but to know
@@ -32,6 +33,35 @@ pub(crate) struct Roster {
     pub(crate) commit: LogId,
     /// The membership that is in force there, which is committed.
     pub(crate) membership: Membership,
+}
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Frames of the peer protocol, in one direction.
+    Messages,
+    /// One snapshot, from the side that dialled.
+    Snapshot,
+    /// Something that this version does not know.
+    Other,
+}
+
+impl Purpose {
+    fn code(self) -> u16 {
+        match self {
+            Self::Messages => 0,
+            Self::Snapshot => 1,
+            Self::Other => u16::MAX,
+        }
+    }
+
+    fn from_code(code: u16) -> Self {
+        match code {
+            0 => Self::Messages,
+            1 => Self::Snapshot,
+            _ => Self::Other,
+        }
+    }
 }
 
 /// What the other side answers before it reads frames, or closes.
@@ -77,7 +107,7 @@ pub(crate) enum Refusal {
 pub(crate) struct NotAPeer;
 
 impl Hello {
-    pub(crate) const BYTES: usize = 48;
+    pub(crate) const BYTES: usize = 52;
 
     pub(crate) fn encode(&self) -> [u8; Self::BYTES] {
         let mut bytes = [0; Self::BYTES];
@@ -88,6 +118,8 @@ impl Hello {
         bytes[20..28].copy_from_slice(&self.from.0.to_le_bytes());
         bytes[28..36].copy_from_slice(&self.to.0.to_le_bytes());
         bytes[36..44].copy_from_slice(&self.incarnation.to_le_bytes());
+        bytes[44..46].copy_from_slice(&self.purpose.code().to_le_bytes());
+        // Bytes 46 and 47 are reserved and zero.
         seal(&mut bytes);
         bytes
     }
@@ -96,6 +128,7 @@ impl Hello {
         check(bytes)?;
         Ok(Self {
             version: u16::from_le_bytes([bytes[8], bytes[9]]),
+            purpose: Purpose::from_code(u16::from_le_bytes([bytes[44], bytes[45]])),
             cluster: number(bytes, 12),
             from: NodeId(number(bytes, 20)),
             to: NodeId(number(bytes, 28)),
@@ -111,7 +144,7 @@ impl Hello {
 
     /// Whether this member may talk with the one that says this.
     pub(crate) fn judge(&self, cluster: u64, member: NodeId) -> Verdict {
-        if self.version != VERSION {
+        if self.version != VERSION || self.purpose == Purpose::Other {
             Verdict::Refused(Refusal::Version)
         } else if self.is_question() {
             // Who joins does not know the cluster's number yet.
@@ -243,6 +276,7 @@ mod tests {
 
     const HELLO: Hello = Hello {
         version: VERSION,
+        purpose: Purpose::Snapshot,
         cluster: 5,
         from: NodeId(1),
         to: NodeId(2),
@@ -273,6 +307,7 @@ mod tests {
         let judge = |hello: Hello| hello.judge(5, NodeId(2));
         assert_eq!(judge(HELLO), Verdict::Accepted);
         assert_eq!(judge(Hello { version: 2, ..HELLO }), Verdict::Refused(Refusal::Version));
+        assert_eq!(judge(Hello { purpose: Purpose::Other, ..HELLO }), Verdict::Refused(Refusal::Version));
         assert_eq!(judge(Hello { cluster: 6, ..HELLO }), Verdict::Refused(Refusal::Cluster));
         assert_eq!(judge(Hello { to: NodeId(3), ..HELLO }), Verdict::Refused(Refusal::Target));
         assert_eq!(judge(Hello { from: NodeId(2), ..HELLO }), Verdict::Refused(Refusal::Myself));

@@ -1,6 +1,6 @@
 //! The one way to the driver thread: a bounded queue that is emptied in one go.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use floe_raft::{FetchId, Fetched, Index, LogId, Membership, MembershipChange, NodeId, Term, WriteId};
@@ -9,6 +9,9 @@ use mio::Waker;
 use crate::completion::{Completer, lock};
 use crate::error::{AskError, ChangeError, Failure, ProposeError, ReadError, TransferError};
 use crate::handle::Applied;
+use crate::snapshot::make::Made;
+use crate::snapshot::receive::Arrival;
+use crate::snapshot::send::SendError;
 use crate::transport::Connected;
 
 /// What can happen to a node, besides messages on its sockets and the passing of time.
@@ -33,8 +36,16 @@ pub(crate) enum Input<R> {
     Fetched { id: FetchId, fetched: Fetched },
     /// The state machine contains this entry.
     Applied(Index),
-    /// The state machine's state up to this entry is durable.
-    Checkpointed(LogId),
+    /// The state machine's state is durable.
+    Checkpointed(Checkpoint),
+    /// A state was frozen and written to a file, or why not.
+    SnapshotMade(Result<Made, String>),
+    /// A snapshot is installed at the peer, or is not.
+    SnapshotSent { to: NodeId, outcome: Result<LogId, SendError> },
+    /// A whole snapshot came from a leader.
+    SnapshotArrived(Arrival),
+    /// The state machine was replaced by a snapshot that ends with this entry.
+    Installed(LogId),
     /// A connection to or from another member stands.
     Connected(Connected),
     /// The process of that member is dead: its machine refuses connections, or it was started anew.
@@ -47,6 +58,16 @@ pub(crate) enum Input<R> {
     Failed(Failure),
     /// Stop. With `hand_over`, leave no leadership behind.
     Shutdown { hand_over: bool, waiter: Option<Completer<()>> },
+}
+
+/// A durable state of the state machine: where the log may be cut.
+#[derive(Clone, Debug)]
+pub(crate) struct Checkpoint {
+    pub(crate) id: LogId,
+    /// What is in force there.
+    pub(crate) membership: Arc<Membership>,
+    /// Bytes of entries applied since the start of the process up to there.
+    pub(crate) bytes: u64,
 }
 
 /// The queue. Callers push, the driver takes everything at once.

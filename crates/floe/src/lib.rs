@@ -27,8 +27,10 @@ mod handshake;
 mod identity;
 mod inbox;
 mod limit;
+mod members;
 mod net;
 mod queue;
+mod snapshot;
 mod state_machine;
 mod status;
 mod threads;
@@ -50,5 +52,5 @@ pub use floe_raft::{
 };
 pub use handle::{Applied, Handle, Stopped};
 pub use identity::Owner;
-pub use state_machine::{Batch, Command, StateMachine};
+pub use state_machine::{Batch, Command, Snapshot, StateMachine};
 pub use status::{Counters, Histogram, Leadership, NodeStatus};

@@ -22,9 +22,10 @@ use crate::completion::lock;
 use crate::contacts::{Contacts, Guests, to_dial};
 use crate::discovery::read_text;
 use crate::exile::{Alone, watch_for_removal};
-use crate::handshake::{Hello, NotAPeer, Refusal, Roster, VERSION, Verdict, Welcome};
+use crate::handshake::{Hello, NotAPeer, Purpose, Refusal, Roster, VERSION, Verdict, Welcome};
 use crate::inbox::{Inbox, Input};
 use crate::limit::RateLimit;
+use crate::snapshot::receive::Receiver;
 use crate::status::Live;
 use crate::transport::{Connected, Direction};
 
@@ -54,6 +55,7 @@ pub(crate) struct Net<R> {
     pub(crate) guests: watch::Sender<Guests>,
     peers: Mutex<BTreeMap<NodeId, Arc<Peer>>>,
     accepted: Arc<Semaphore>,
+    snapshots: Arc<Receiver<R>>,
     complaints: Mutex<RateLimit>,
 }
 
@@ -82,21 +84,23 @@ enum DialError {
 
 impl<R: Send + 'static> Net<R> {
     pub(crate) fn new(
-        cluster: u64,
+        (cluster, incarnation): (u64, u64),
         inbox: Arc<Inbox<R>>,
         live: Arc<Live>,
         contacts: watch::Receiver<Arc<Contacts>>,
+        snapshots: Arc<Receiver<R>>,
     ) -> Arc<Self> {
         Arc::new(Self {
             cluster,
             member: live.id(),
-            incarnation: rand::random(),
+            incarnation,
             inbox,
             live,
             contacts,
             guests: watch::Sender::default(),
             peers: Mutex::default(),
             accepted: Arc::new(Semaphore::new(ACCEPTED_MAX)),
+            snapshots,
             complaints: Mutex::default(),
         })
     }
@@ -240,6 +244,7 @@ impl<R: Send + 'static> Net<R> {
         let address = if own.own.len() <= ADDRESS_BYTES_MAX { own.own.as_bytes() } else { &[] };
         let hello = Hello {
             version: VERSION,
+            purpose: Purpose::Messages,
             cluster: self.cluster,
             from: self.member,
             to: id,
@@ -357,6 +362,10 @@ impl<R: Send + 'static> Net<R> {
         }
         self.note_incarnation(hello.from, hello.incarnation);
         stream.write_all(&answer).await?;
+        if hello.purpose == Purpose::Snapshot {
+            tracing::debug!(peer = %hello.from, %address, "accepted for a snapshot");
+            return Ok(self.snapshots.accept(hello.from, stream.into_std()?)?);
+        }
         tracing::debug!(peer = %hello.from, %address, "accepted");
         let until_closed = self.hand_over(hello.from, Direction::Accepted, stream)?;
         self.guests.send_if_modified(|guests| guests.came(hello.from, &guest_address));

@@ -1,5 +1,7 @@
 //! What a user of the library writes: the state machine, and the commands it is given.
 
+use std::io::{Read, Write};
+
 use bytes::Bytes;
 use floe_raft::LogId;
 
@@ -24,8 +26,21 @@ pub trait StateMachine: Send + 'static {
     fn apply(&mut self, batch: &Batch) -> Result<Vec<Self::Reply>, StateMachineError>;
 
     /// Makes all that is applied durable and returns what is. Called every two seconds or 64 MiB of commands, and
-    /// at a graceful stop.
+    /// at a graceful stop. The log may drop what this returns and what lies before: one that lives in memory alone
+    /// returns [`LogId::ZERO`], and the log keeps everything.
     fn checkpoint(&mut self) -> Result<LogId, StateMachineError>;
+
+    /// Freezes the state as it is now, for a member that is too far behind the log. Called while nothing is applied, so
+    /// it must be quick: a transaction that is copy-on-write, or a copy that is shared. The rest is done on another
+    /// thread, while this one applies on.
+    fn snapshot(&mut self) -> Result<Box<dyn Snapshot>, StateMachineError>;
+
+    /// Replaces the state by what [`Snapshot::write_to`] wrote on another member; afterwards `applied()` is `last`.
+    /// Nothing is applied meanwhile. What is read is whole and unchanged, and is to be read to its end.
+    ///
+    /// After a crash the state may be the old one or the new one; the old one gets the same snapshot again at the next
+    /// start. So this need not make anything durable; [`Self::checkpoint`] is asked for that next.
+    fn restore(&mut self, last: LogId, from: &mut dyn Read) -> Result<(), StateMachineError>;
 
     /// Whether there is work of its own that can wait, like freeing what nobody can see any more.
     fn has_upkeep(&self) -> bool {
@@ -37,6 +52,12 @@ pub trait StateMachine: Send + 'static {
     fn upkeep(&mut self) -> Result<(), StateMachineError> {
         Ok(())
     }
+}
+
+/// A state machine's state at one moment.
+pub trait Snapshot: Send {
+    /// Writes all of it, for [`StateMachine::restore`]. `out` is buffered.
+    fn write_to(self: Box<Self>, out: &mut dyn Write) -> Result<(), StateMachineError>;
 }
 
 /// Commands to apply as one.

@@ -68,6 +68,16 @@ pub struct Counters {
     pub messages_received: u64,
     /// Raft messages dropped because a peer was not connected or its queue was full.
     pub messages_dropped: u64,
+    /// Snapshots that were installed at another member.
+    pub snapshots_sent: u64,
+    /// Of these transfers, and those that failed, how many went on where an earlier one had broken.
+    pub snapshots_resumed: u64,
+    /// Snapshots that took the place of this member's state machine.
+    pub snapshots_installed: u64,
+    /// Bytes of snapshots sent to other members.
+    pub snapshot_bytes_sent: u64,
+    /// Bytes of snapshots that came from other members.
+    pub snapshot_bytes_received: u64,
     /// Times of one write and sync of the log.
     pub log_sync: Histogram,
 }
@@ -153,6 +163,11 @@ pub(crate) struct Live {
     pub(crate) messages_sent: AtomicU64,
     pub(crate) messages_received: AtomicU64,
     pub(crate) messages_dropped: AtomicU64,
+    pub(crate) snapshots_sent: AtomicU64,
+    pub(crate) snapshots_resumed: AtomicU64,
+    pub(crate) snapshots_installed: AtomicU64,
+    pub(crate) snapshot_bytes_sent: AtomicU64,
+    pub(crate) snapshot_bytes_received: AtomicU64,
     pub(crate) log_sync: LiveHistogram,
 }
 
@@ -178,6 +193,11 @@ impl Live {
             messages_sent: AtomicU64::default(),
             messages_received: AtomicU64::default(),
             messages_dropped: AtomicU64::default(),
+            snapshots_sent: AtomicU64::default(),
+            snapshots_resumed: AtomicU64::default(),
+            snapshots_installed: AtomicU64::default(),
+            snapshot_bytes_sent: AtomicU64::default(),
+            snapshot_bytes_received: AtomicU64::default(),
             log_sync: LiveHistogram::default(),
         }
     }
@@ -233,6 +253,11 @@ impl Live {
                 messages_sent: read(&self.messages_sent),
                 messages_received: read(&self.messages_received),
                 messages_dropped: read(&self.messages_dropped),
+                snapshots_sent: read(&self.snapshots_sent),
+                snapshots_resumed: read(&self.snapshots_resumed),
+                snapshots_installed: read(&self.snapshots_installed),
+                snapshot_bytes_sent: read(&self.snapshot_bytes_sent),
+                snapshot_bytes_received: read(&self.snapshot_bytes_received),
                 log_sync: self.log_sync.read(),
             },
         }

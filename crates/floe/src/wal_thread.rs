@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use floe_raft::{FetchId, Fetched, GroupId, Index, LogId, Write};
+use floe_raft::{FetchId, Fetched, GroupId, Index, LogId, Membership, Write};
 use floe_wal::{Disk, Reader, Wal};
 
 use crate::error::Failure;
 use crate::inbox::{Inbox, Input};
+use crate::members::MembersFile;
 use crate::queue::{Queue, Taken};
 use crate::status::Live;
 use crate::threads::Threads;
@@ -22,8 +23,10 @@ use crate::threads::Threads;
 pub(crate) enum LogWork {
     /// Make this durable.
     Write(Write),
-    /// Drop everything up to and including this entry.
-    Compact(LogId),
+    /// Drop everything up to and including this entry, where this membership is in force.
+    Compact(LogId, Arc<Membership>),
+    /// The log is about to start anew after this entry, where this membership is in force: the next write says so.
+    Restart(LogId, Arc<Membership>),
 }
 
 /// Entries that the core wants to see again.
@@ -44,7 +47,7 @@ pub(crate) struct Log {
 /// Starts the threads.
 pub(crate) fn start<D: Disk, R: Send + 'static>(
     threads: &mut Threads,
-    wal: Wal<D>,
+    (wal, members): (Wal<D>, MembersFile),
     group: GroupId,
     inbox: &Arc<Inbox<R>>,
     live: &Arc<Live>,
@@ -80,6 +83,7 @@ pub(crate) fn start<D: Disk, R: Send + 'static>(
 
     let writer = Writer {
         wal,
+        members,
         group,
         queue: Arc::clone(&log.work),
         spares,
@@ -105,6 +109,7 @@ fn fetch<D: Disk>(reader: &Reader<D>, group: GroupId, first: Index, last: Index,
 
 struct Writer<D: Disk, R> {
     wal: Wal<D>,
+    members: MembersFile,
     group: GroupId,
     queue: Arc<Queue<LogWork>>,
     spares: Arc<Queue<()>>,
@@ -118,14 +123,17 @@ impl<D: Disk, R> Writer<D, R> {
         let mut work = Vec::new();
         let mut batch = Vec::new();
         while self.queue.take(&mut work, None) != Taken::Closed {
-            let mut compact = None;
+            let (mut compact, mut restart) = (None, None);
             for work in work.drain(..) {
                 match work {
                     LogWork::Write(write) => batch.push((self.group, write)),
-                    LogWork::Compact(base) => compact = Some(base),
+                    LogWork::Compact(base, membership) => compact = Some((base, membership)),
+                    LogWork::Restart(base, membership) => restart = Some((base, membership)),
                 }
             }
-            if let Err(failure) = self.write(&mut batch).and_then(|()| self.compact(compact)) {
+            let noted = restart.map_or(Ok(()), |(base, membership)| self.note(base, &membership));
+            let written = noted.and_then(|()| self.write(&mut batch));
+            if let Err(failure) = written.and_then(|()| self.compact(compact)) {
                 self.inbox.report(Input::Failed(failure));
                 break;
             }
@@ -147,8 +155,15 @@ impl<D: Disk, R> Writer<D, R> {
         Ok(())
     }
 
-    fn compact(&mut self, base: Option<LogId>) -> Result<(), Failure> {
-        let Some(base) = base else { return Ok(()) };
+    /// Keeps the membership that the log will not name any more.
+    fn note(&mut self, base: LogId, membership: &Membership) -> Result<(), Failure> {
+        let failed = |error| Failure::Io { doing: "cannot write the members", error: Arc::new(error) };
+        self.members.note(base, membership).map_err(failed)
+    }
+
+    fn compact(&mut self, base: Option<(LogId, Arc<Membership>)>) -> Result<(), Failure> {
+        let Some((base, membership)) = base else { return Ok(()) };
+        self.note(base, &membership)?;
         self.wal.compact(self.group, base).map_err(failed)?;
         self.inbox.report(Input::Compacted(base));
         Ok(())
@@ -172,7 +187,7 @@ mod tests {
     use std::time::Duration;
 
     use bytes::Bytes;
-    use floe_raft::{Entry, EntryKind, Membership, NodeId, Term, WriteId};
+    use floe_raft::{Entry, EntryKind, NodeId, Term, WriteId};
     use floe_wal::Options;
     use floe_wal::sim::{Operation, SimDisk};
     use mio::{Events, Poll, Token, Waker};
@@ -183,6 +198,7 @@ mod tests {
 
     /// A log on a disk that can fail, and the driver's end of it.
     struct Bench {
+        _dir: tempfile::TempDir,
         disk: SimDisk,
         poll: Poll,
         inbox: Arc<Inbox<()>>,
@@ -201,8 +217,10 @@ mod tests {
             let inbox = Arc::new(Inbox::new(waker, 8, 1 << 20));
             let live = Arc::new(Live::new(NodeId(1), 7, Membership::default()));
             let mut threads = Threads::default();
-            let log = start(&mut threads, wal, GROUP, &inbox, &live).expect("threads");
-            Self { disk, poll, inbox, log, threads, live }
+            let dir = tempfile::tempdir().expect("a directory");
+            let members = MembersFile::open(dir.path()).expect("none yet");
+            let log = start(&mut threads, (wal, members), GROUP, &inbox, &live).expect("threads");
+            Self { _dir: dir, disk, poll, inbox, log, threads, live }
         }
 
         fn write(&self, id: u64) {

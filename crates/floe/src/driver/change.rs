@@ -78,6 +78,11 @@ impl Peers {
         });
     }
 
+    /// Where the member is reached: one address or several, separated by commas.
+    pub(super) fn address(&self, member: NodeId) -> Option<&str> {
+        self.addresses.get(&member).map(String::as_str)
+    }
+
     /// The membership in force, if it is new since the last call that gave one, and everything up to it is given out.
     fn settle(&mut self, node: &Node, given: LogId) -> Option<Settled> {
         if !self.unsettled {

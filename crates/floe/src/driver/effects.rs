@@ -1,7 +1,5 @@
 //! What the core asks for, done: the second half of a turn.
 
-use std::time::Duration;
-
 use floe_raft::{Alarm, Effect, Entry, LogId, NodeId, ProposalId, RoleKind, Term, Time};
 
 use crate::apply_thread::ApplyWork;
@@ -12,22 +10,24 @@ use crate::wal_thread::{FetchWork, LogWork};
 
 use super::Driver;
 
-/// How long the core waits before it asks again for a snapshot that nothing here can send.
-const SNAPSHOT_RETRY: Duration = Duration::from_secs(5);
-
 impl<R: Send + 'static> Driver<R> {
     /// Takes every effect. Work for other threads is gathered and given out by [`Self::give_out`].
     pub(super) fn drain(&mut self, now: Time) -> Result<(), Failure> {
         while let Some(effect) = self.parts.node.poll_effect() {
             match effect {
-                Effect::Persist(write) => self.log_work.push(LogWork::Write(write)),
+                Effect::Persist(write) => {
+                    if let Some(base) = write.restart_after {
+                        self.note_restart(base);
+                    }
+                    self.log_work.push(LogWork::Write(write));
+                }
                 // Dropped when the peer is not connected: the core repeats what it must.
                 Effect::Send(envelope) => self.parts.transport.send_message(envelope),
                 Effect::Fetch { id, first, last, max_bytes } => {
                     self.parts.log.fetches.push(FetchWork { id, first, last, max_bytes });
                 }
-                Effect::SendSnapshot { to, at_least, .. } => self.refuse_snapshot(now, to, at_least.0),
-                Effect::InstallSnapshot { .. } => return Err(Failure::Snapshot),
+                Effect::SendSnapshot { to, term, at_least } => self.send_snapshot(now, to, term, at_least),
+                Effect::InstallSnapshot { last, membership } => self.install_snapshot(last, membership)?,
                 Effect::Apply(entries) => self.apply(entries),
                 Effect::ReadReady { read, index } => self.reads.answer(read, Ok(index), &mut self.wakes),
                 Effect::ReadAborted { read } => {
@@ -45,8 +45,8 @@ impl<R: Send + 'static> Driver<R> {
     /// Gives out the work of this turn: first the log, whose disk is the slowest part of all, then the peers, then
     /// the state machine.
     pub(super) fn give_out(&mut self, now: Time) {
-        if let Some(base) = self.compaction.due(&self.parts.node) {
-            self.log_work.push(LogWork::Compact(base));
+        if let Some((base, membership)) = self.compaction.due(&self.parts.node, self.snapshots.held()) {
+            self.log_work.push(LogWork::Compact(base, membership));
         }
         self.parts.log.work.push_all(&mut self.log_work);
         if let Some(floor) = self.compaction.announcement(now, &self.parts.node) {
@@ -61,6 +61,7 @@ impl<R: Send + 'static> Driver<R> {
         if self.parts.publisher.progress(now, &self.parts.node) {
             self.refresh_peers();
         }
+        self.settle_snapshots();
         self.parts.apply.push_all(&mut self.apply_work);
     }
 
@@ -113,6 +114,7 @@ impl<R: Send + 'static> Driver<R> {
         }
         if role != RoleKind::Leader {
             self.expect_lost_changes(now);
+            self.stop_transfers();
             for (_, waiter) in self.transfers.drain(..) {
                 waiter.complete(Ok(()), &mut self.wakes);
             }
@@ -124,18 +126,6 @@ impl<R: Send + 'static> Driver<R> {
     fn expect_orphans(&mut self, now: Time) {
         let deadline = now.plus(self.parts.limits.election_timeout * 4);
         self.orphans_at = Some(self.orphans_at.map_or(deadline, |earlier| earlier.min(deadline)));
-    }
-
-    fn refuse_snapshot(&mut self, now: Time, to: NodeId, at_least: u64) {
-        self.snapshots_refused.insert(to, now.plus(SNAPSHOT_RETRY));
-        if let Some(suppressed) = self.complaints.permit() {
-            tracing::error!(
-                peer = %to,
-                at_least,
-                suppressed,
-                "a member needs entries that are dropped here; it cannot catch up"
-            );
-        }
     }
 
     fn alarm(&mut self, alarm: &Alarm) {

@@ -10,16 +10,17 @@ mod compaction;
 mod effects;
 mod handover;
 mod publish;
+mod snapshots;
 mod stop;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use floe_raft::{Fetched, Index, LogId, Message, Node, NodeId, SnapshotOutcome, Term, Time};
+use floe_raft::{Fetched, Index, LogId, Message, Node, NodeId, Term, Time};
 use mio::{Events, Poll};
 
 use crate::apply_thread::ApplyWork;
@@ -39,8 +40,11 @@ pub(crate) use answers::{Answerer, Answers};
 use change::Change;
 pub(crate) use change::Peers;
 use compaction::Compaction;
+pub(crate) use compaction::LogLimits;
 use handover::{Handover, Pause};
 pub(crate) use publish::Publisher;
+pub(crate) use snapshots::Sender;
+use snapshots::Snapshots;
 use stop::Phase;
 pub(crate) use stop::Workers;
 
@@ -55,6 +59,7 @@ pub(crate) struct Limits {
     /// Applied entries that are reported while nothing waits for them do not wake the driver, unless this many
     /// bytes are out: half of what the core gives out at most.
     pub(crate) applying_bytes_max: u64,
+    pub(crate) log: LogLimits,
 }
 
 /// What the driver is made of when it starts.
@@ -72,6 +77,7 @@ pub(crate) struct Parts<R> {
     /// The last entry that the state machine contained at the start.
     pub(crate) given: LogId,
     pub(crate) workers: Workers,
+    pub(crate) sender: Sender,
     pub(crate) limits: Limits,
 }
 
@@ -99,8 +105,7 @@ pub(crate) struct Driver<R> {
     is_out: bool,
     /// When those are given up who wait for entries of a leader that is gone.
     orphans_at: Option<Time>,
-    /// Peers that need what nothing here can give, and when the core hears so.
-    snapshots_refused: BTreeMap<NodeId, Time>,
+    snapshots: Snapshots,
     compaction: Compaction,
     phase: Phase,
     complaints: RateLimit,
@@ -109,6 +114,8 @@ pub(crate) struct Driver<R> {
 impl<R: Send + 'static> Driver<R> {
     pub(crate) fn new(parts: Parts<R>) -> Self {
         let given = parts.given;
+        let compaction = Compaction::new(parts.limits.log);
+        let snapshots = Snapshots::new(parts.sender);
         Self {
             parts,
             proposals: Proposals::default(),
@@ -127,8 +134,8 @@ impl<R: Send + 'static> Driver<R> {
             given,
             is_out: false,
             orphans_at: None,
-            snapshots_refused: BTreeMap::new(),
-            compaction: Compaction::default(),
+            snapshots,
+            compaction,
             phase: Phase::Running,
             complaints: RateLimit::default(),
         }
@@ -209,7 +216,7 @@ impl<R: Send + 'static> Driver<R> {
             self.orphans_at,
             self.transfers.iter().map(|(deadline, _)| *deadline).min(),
             self.changes.iter().filter_map(|change| change.deadline).min(),
-            self.snapshots_refused.values().min().copied(),
+            self.snapshots.deadline(),
             self.handover.as_ref().map(|handover| handover.deadline),
             self.phase.deadline(),
         ];
@@ -228,10 +235,7 @@ impl<R: Send + 'static> Driver<R> {
         }
         self.asks.expire(now, &mut self.wakes);
         self.expire_changes(now);
-        let due = |_: &NodeId, deadline: &mut Time| *deadline <= now;
-        for (peer, _) in self.snapshots_refused.extract_if(.., due) {
-            self.parts.node.handle_snapshot_sent(now, peer, SnapshotOutcome::Failed);
-        }
+        self.expire_snapshots(now);
     }
 
     fn handle_inputs(&mut self, now: Time, inputs: &mut Vec<Input<R>>) -> Result<(), Failure> {
@@ -257,7 +261,11 @@ impl<R: Send + 'static> Driver<R> {
                 Input::Compacted(base) => self.parts.node.handle_compacted(base),
                 Input::Fetched { id, fetched } => self.fetched(now, id, fetched),
                 Input::Applied(index) => self.applied(now, index),
-                Input::Checkpointed(id) => self.compaction.checkpointed(id),
+                Input::Checkpointed(checkpoint) => self.compaction.checkpointed(checkpoint),
+                Input::SnapshotMade(made) => self.snapshot_made(now, made),
+                Input::SnapshotSent { to, outcome } => self.snapshot_sent(now, to, outcome),
+                Input::SnapshotArrived(arrival) => self.snapshot_arrived(now, arrival),
+                Input::Installed(last) => self.snapshot_installed(now, last),
                 Input::Connected(connected) => {
                     if let Err(error) = self.parts.transport.connected(connected) {
                         tracing::warn!(%error, "cannot watch a connection");
@@ -281,7 +289,7 @@ impl<R: Send + 'static> Driver<R> {
 
     fn handle_frame(&mut self, now: Time, from: NodeId, frame: Frame) {
         match frame {
-            // A snapshot's data would come beside the message, and version 1 of the protocol has no place for it.
+            // It comes on a connection of its own, with its data.
             Frame::Raft(envelope) if matches!(envelope.message, Message::Snapshot { .. }) => {
                 if let Some(suppressed) = self.complaints.permit() {
                     tracing::warn!(%from, suppressed, "ignored a snapshot that came without its data");

@@ -53,6 +53,10 @@ impl Publisher {
         });
     }
 
+    pub(super) fn live(&self) -> Arc<Live> {
+        Arc::clone(&self.live)
+    }
+
     pub(super) fn received(&self) {
         self.live.messages_received.fetch_add(1, Ordering::Relaxed);
     }

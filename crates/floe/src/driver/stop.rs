@@ -29,6 +29,8 @@ pub(crate) struct Workers {
     pub(crate) threads: Threads,
     /// Ends the runtime of the connections.
     pub(crate) stop_net: Option<oneshot::Sender<()>>,
+    /// Ends the receiving of snapshots.
+    pub(crate) stop_receiver: Option<Box<dyn FnOnce() + Send>>,
     pub(crate) stopped: watch::Sender<Option<Stopped>>,
     /// Writes on the data directory that its member was removed.
     pub(crate) seal: Box<dyn FnOnce() + Send>,
@@ -144,6 +146,11 @@ impl<R: Send + 'static> Driver<R> {
             let _ = stop.send(());
         }
         parts.workers.threads.join("net");
+        self.snapshots.stop();
+        let parts = &mut self.parts;
+        if let Some(stop) = parts.workers.stop_receiver.take() {
+            stop();
+        }
         parts.log.work.close();
         parts.log.fetches.close();
         parts.workers.threads.join("wal");
@@ -210,6 +217,10 @@ impl<R: Send + 'static> Driver<R> {
             | Input::Fetched { .. }
             | Input::Applied(_)
             | Input::Checkpointed(_)
+            | Input::SnapshotMade(_)
+            | Input::SnapshotSent { .. }
+            | Input::SnapshotArrived(_)
+            | Input::Installed(_)
             | Input::Connected(_)
             | Input::PeerGone(_)
             | Input::Unwanted(_)

@@ -5,6 +5,8 @@
 mod failure;
 mod membership;
 mod network;
+mod proxy;
 mod replication;
 mod restart;
+mod snapshot;
 mod support;

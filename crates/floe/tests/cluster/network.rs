@@ -17,7 +17,18 @@ fn hello(version: u16, cluster: u64, from: u64, to: u64) -> Vec<u8> {
     for number in [cluster, from, to, 42] {
         bytes.extend(number.to_le_bytes());
     }
+    // For messages.
+    bytes.extend([0; 4]);
     bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
+    bytes
+}
+
+/// A hello for something that only a later version knows.
+fn for_purpose(purpose: u16) -> Vec<u8> {
+    let mut bytes = hello(1, CLUSTER, 2, 1);
+    bytes[44..46].copy_from_slice(&purpose.to_le_bytes());
+    let sealed = crc32c::crc32c(&bytes[..48]).to_le_bytes();
+    bytes[48..].copy_from_slice(&sealed);
     bytes
 }
 
@@ -61,6 +72,7 @@ async fn strangers_are_refused_with_a_reason_and_the_cluster_goes_on() {
         (hello(2, CLUSTER, 2, 1), 1, "version"),
         (hello(1, CLUSTER + 1, 2, 1), 2, "another cluster"),
         (hello(1, CLUSTER, 2, 3), 3, "another member"),
+        (for_purpose(2), 1, "version"),
         (hello(1, CLUSTER, 1, 1), 4, "the id of this member"),
     ];
     for (bytes, code, reason) in cases {
@@ -143,8 +155,8 @@ async fn anybody_may_ask_who_is_in_the_cluster() {
     assert_eq!(verdict(&say(&cluster, &hello(1, 99, 0, 0))), 2);
     let mut wrong = hello(1, CLUSTER, 9, 1);
     wrong[10..12].copy_from_slice(&9_u16.to_le_bytes());
-    let sealed = crc32c::crc32c(&wrong[..44]).to_le_bytes();
-    wrong[44..48].copy_from_slice(&sealed);
+    let sealed = crc32c::crc32c(&wrong[..48]).to_le_bytes();
+    wrong[48..52].copy_from_slice(&sealed);
     wrong.extend(b"host:1234");
     wrong.extend([0; 4]);
     assert_eq!(say(&cluster, &wrong), [], "an address with a wrong checksum is no hello");

@@ -1,14 +1,15 @@
 //! Clusters of real nodes in this process: real threads, sockets on loopback, files in temporary directories.
 
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use floe::{
-    Applied, Batch, Builder, ChangeError, Handle, LogId, Membership, MembershipChange, MembershipOperation,
-    NodeConfig, NodeId, ProposeError, StateMachine, StateMachineError,
+    Applied, Batch, Builder, ChangeError, Handle, Index, LogId, Membership, MembershipChange,
+    MembershipOperation, NodeConfig, NodeId, ProposeError, Snapshot, StateMachine, StateMachineError, Term,
 };
 
 /// No condition of these tests takes this long unless something is broken.
@@ -37,7 +38,7 @@ impl Recorder {
         let (mut recorder, book) = Self::in_memory();
         if let Ok(bytes) = std::fs::read(&file) {
             let number = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
-            recorder.applied = LogId::new(floe::Term(number(0)), floe::Index(number(8)));
+            recorder.applied = LogId::new(Term(number(0)), Index(number(8)));
         }
         recorder.file = Some(file);
         (recorder, book)
@@ -73,6 +74,37 @@ impl StateMachine for Recorder {
         bytes.extend(self.applied.index.0.to_le_bytes());
         std::fs::write(file, bytes).map_err(|error| StateMachineError(error.into()))?;
         Ok(self.applied)
+    }
+
+    fn snapshot(&mut self) -> Result<Box<dyn Snapshot>, StateMachineError> {
+        Ok(Box::new(Frozen(self.book.lock().expect("not poisoned").clone())))
+    }
+
+    fn restore(&mut self, last: LogId, from: &mut dyn Read) -> Result<(), StateMachineError> {
+        let mut bytes = Vec::new();
+        from.read_to_end(&mut bytes).map_err(|error| StateMachineError(error.into()))?;
+        let (mut bytes, mut book) = (Bytes::from(bytes), Vec::new());
+        while bytes.has_remaining() {
+            let (term, index, length) = (bytes.get_u64(), bytes.get_u64(), bytes.get_u64() as usize);
+            book.push((LogId::new(Term(term), Index(index)), bytes.split_to(length)));
+        }
+        *self.book.lock().expect("not poisoned") = book;
+        self.applied = last;
+        Ok(())
+    }
+}
+
+struct Frozen(Vec<(LogId, Bytes)>);
+
+impl Snapshot for Frozen {
+    fn write_to(self: Box<Self>, out: &mut dyn Write) -> Result<(), StateMachineError> {
+        for (id, payload) in self.0 {
+            for number in [id.term.0, id.index.0, payload.len() as u64] {
+                out.write_all(&number.to_be_bytes()).map_err(|error| StateMachineError(error.into()))?;
+            }
+            out.write_all(&payload).map_err(|error| StateMachineError(error.into()))?;
+        }
+        Ok(())
     }
 }
 
@@ -264,6 +296,11 @@ impl Member {
             });
         self.book = book;
         self.handle = Some(builder.start_blocking(recorder).expect("it starts"));
+    }
+
+    /// From its next start on the member's state lives in memory alone.
+    pub(crate) fn forget_state(&mut self) {
+        self.durable = false;
     }
 
     /// Stops the member without a handover, as if it had died (but with its files written).
