@@ -30,9 +30,12 @@ impl Outbox {
         self.push(Effect::Send(envelope));
     }
 
-    /// Sends once the write is reported.
+    /// Sends once the write is reported. What waits already is not said twice: a candidate that repeats its request
+    /// to a voter whose disk hangs would fill this queue without end.
     pub(crate) fn send_after(&mut self, write: WriteId, envelope: Envelope) {
-        self.waiting.push_back((write, envelope));
+        if !self.waiting.iter().any(|(_, waits)| *waits == envelope) {
+            self.waiting.push_back((write, envelope));
+        }
     }
 
     /// Lets go what waited for the hard state, which is durable now.

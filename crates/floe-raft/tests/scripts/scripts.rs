@@ -88,6 +88,7 @@ scripts! {
         a_lost_vote_was_never_given
         an_unreported_vote_counts
         retried_vote_is_granted_again
+        a_repeated_request_waits_once
         late_pre_votes_change_nothing
         a_single_node_elects_itself
         stalled_disk_steps_down
@@ -99,6 +100,9 @@ scripts! {
         false_evidence_changes_nothing
         evidence_ages
         learner_neither_votes_nor_campaigns
+        graph_quorum_loss
+        graph_constrained_election
+        graph_chained
     }
     replication {
         one_entry
