@@ -32,6 +32,7 @@ const STEPS: &[Step] = &[
     Step { name: "wasm", run: wasm },
     Step { name: "test", run: test },
     Step { name: "ledger", run: || crate::ledger(&["--fast".to_owned()]).map(|()| Outcome::Passed) },
+    Step { name: "exhaustive", run: exhaustive },
     Step { name: "deny", run: deny },
     Step {
         name: "crash",
@@ -98,6 +99,12 @@ fn wasm() -> Result<Outcome> {
 
 fn test() -> Result<Outcome> {
     passes(&mut cargo(["test", "--quiet", "--workspace"])?)
+}
+
+/// Every short story of the models, and the old bugs that they find.
+fn exhaustive() -> Result<Outcome> {
+    crate::exhaustive(&["--states=1000000".to_owned()])?;
+    crate::exhaustive(&["--mutants".to_owned()]).map(|()| Outcome::Passed)
 }
 
 fn deny() -> Result<Outcome> {

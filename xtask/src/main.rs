@@ -36,6 +36,8 @@ enum Task {
     Sim(Simulation),
     /// Put old bugs back, one at a time, and fail if the simulator does not find one of them.
     Ledger(Simulation),
+    /// Explore every state of small groups of the real core, within bounds, and fail if one breaks a law of Raft.
+    Exhaustive(Simulation),
     /// Kill real floe processes while they are written to, and check that nothing acknowledged is lost.
     Crash(Processes),
     /// Play the crash phases R24, R27 and the split brain R29 on real floe processes.
@@ -53,7 +55,7 @@ struct Processes {
     arguments: Vec<String>,
 }
 
-/// The arguments of the tasks that simulate; `--help` after the task's name lists them.
+/// The arguments of the tasks that search states; `--help` after the task's name lists them.
 #[derive(clap::Args)]
 #[command(disable_help_flag = true)]
 struct Simulation {
@@ -79,6 +81,7 @@ fn run(task: Task) -> Result<()> {
         Task::Codegen { check } => Ok(codegen::run(check)?),
         Task::Sim(task) => simulate(&task.arguments),
         Task::Ledger(task) => ledger(&task.arguments),
+        Task::Exhaustive(task) => exhaustive(&task.arguments),
         Task::Crash(task) => processes("crash", task.release, &task.arguments),
         Task::Phases(task) => processes("phases", task.release, &task.arguments),
     }
@@ -95,6 +98,13 @@ fn ledger(arguments: &[String]) -> Result<()> {
     let mut command = workspace::cargo(["run", "--quiet", "--release", "--package", "xtask-ledger"])?;
     command.args(["--features", "mutants", "--"]);
     workspace::succeed(command.args(arguments))
+}
+
+/// Runs `xtask/exhaustive`, optimised but with the core's own checks, on a core that has its old bugs at hand.
+fn exhaustive(arguments: &[String]) -> Result<()> {
+    let program =
+        ["run", "--quiet", "--profile=exhaustive", "--package=xtask-exhaustive", "--features=mutants", "--"];
+    workspace::succeed(workspace::cargo(program)?.args(arguments))
 }
 
 /// Runs a task of `xtask/processes` on a `floe` built for it.

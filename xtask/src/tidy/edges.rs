@@ -56,6 +56,7 @@ const RULES: &[Rule] = &[
     Rule { package: "xtask", may_use: &[], pure: false, speaks_grpc: false },
     Rule { package: "xtask-ledger", may_use: &["floe-sim"], pure: false, speaks_grpc: false },
     Rule { package: "xtask-processes", may_use: &["floe-etcd"], pure: false, speaks_grpc: true },
+    Rule { package: "xtask-exhaustive", may_use: &["floe-raft"], pure: false, speaks_grpc: false },
     Rule { package: "xtask-sim", may_use: &["floe-sim"], pure: false, speaks_grpc: false },
 ];
 
