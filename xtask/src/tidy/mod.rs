@@ -13,6 +13,7 @@ mod documents;
 mod edges;
 mod mask;
 mod source;
+mod traps;
 
 /// Names of directories that hold nothing of the project's own.
 const OUTSIDE: [&str; 4] = ["target", ".git", "floe-data", "node_modules"];
@@ -51,6 +52,7 @@ pub(crate) fn run() -> Result<()> {
         offences.extend(source::check(document));
     }
     offences.extend(documents::check(&documents));
+    offences.extend(traps::check(&documents));
 
     let allowed =
         fs::read_to_string(root.join(ALLOW_LIST)).with_context(|| format!("{ALLOW_LIST} is missing"))?;
