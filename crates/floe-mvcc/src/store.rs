@@ -92,12 +92,11 @@ impl Store {
     pub fn open(path: &Path, options: StoreOptions) -> Result<Self, StorageError> {
         // What a crash left of a snapshot that was being put in place.
         remove_if_there(&restoring(path))?;
-        let is_new = !path.try_exists()?;
+        if !path.try_exists()? {
+            make_empty(path)?;
+        }
         let db = create(path, options.cache_bytes)?;
         let state = initialize(&db)?;
-        if is_new {
-            sync_directory_of(path)?;
-        }
         let limits = QueueLimits { events: options.watch_queue_events, bytes: options.watch_queue_bytes };
         let Loaded { tables, lessor, sessions, roster, row_bytes } = load(&db, state)?;
         let mut store = Self {
@@ -290,6 +289,20 @@ fn restoring(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".restoring");
     PathBuf::from(name)
+}
+
+/// Makes the file of an empty store. It gets its name when it is whole: a process that dies while it makes it would leave
+/// what can neither be opened nor, since it might be all of somebody's data, be made again.
+fn make_empty(path: &Path) -> Result<(), StorageError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".beginning");
+    let beginning = PathBuf::from(name);
+    remove_if_there(&beginning)?;
+    let db = create(&beginning, 0)?;
+    initialize(&db)?;
+    drop(db);
+    fs::rename(&beginning, path)?;
+    Ok(sync_directory_of(path)?)
 }
 
 fn remove_if_there(path: &Path) -> io::Result<()> {

@@ -149,3 +149,23 @@ fn a_checkpoint_with_nothing_new_leaves_the_file_alone() {
     bed.store.checkpoint().unwrap();
     assert!(before == fs::read(bed.path()).unwrap());
 }
+
+/// A process that dies at its first start leaves no file, or a whole one. (One that was half made was neither opened nor
+/// made again, so the member never started.)
+#[test]
+fn a_new_file_is_whole_from_the_moment_that_it_has_its_name() {
+    for _ in 0..8 {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, copy) = (dir.path().join("kv"), dir.path().join("copy"));
+        std::fs::write(dir.path().join("kv.beginning"), b"what an earlier start left").unwrap();
+        let (seen, found) = (path.clone(), copy.clone());
+        let watcher = std::thread::spawn(move || {
+            while std::fs::copy(&seen, &found).is_err() {
+                std::hint::spin_loop();
+            }
+        });
+        let store = Store::open(&path, StoreOptions::default()).unwrap();
+        watcher.join().unwrap();
+        assert_eq!(Store::open(&copy, StoreOptions::default()).unwrap().applied(), store.applied());
+    }
+}
