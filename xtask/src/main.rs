@@ -40,6 +40,8 @@ enum Task {
     Exhaustive(Simulation),
     /// Kill real floe processes while they are written to, and check that nothing acknowledged is lost.
     Crash(Processes),
+    /// Grow, replace and shrink a cluster of real floe processes that is written to, and kill some on the way.
+    Churn(Processes),
     /// Play the crash phases R24, R27 and the split brain R29 on real floe processes.
     Phases(Processes),
 }
@@ -83,6 +85,7 @@ fn run(task: Task) -> Result<()> {
         Task::Ledger(task) => ledger(&task.arguments),
         Task::Exhaustive(task) => exhaustive(&task.arguments),
         Task::Crash(task) => processes("crash", task.release, &task.arguments),
+        Task::Churn(task) => processes("churn", task.release, &task.arguments),
         Task::Phases(task) => processes("phases", task.release, &task.arguments),
     }
 }

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
+use floe_etcd::proto::etcdserverpb::cluster_client::ClusterClient;
 use floe_etcd::proto::etcdserverpb::kv_client::KvClient;
 use floe_etcd::proto::etcdserverpb::maintenance_client::MaintenanceClient;
 use floe_etcd::proto::etcdserverpb::{
-    HashKvRequest, PutRequest, RangeRequest, StatusRequest, StatusResponse,
+    HashKvRequest, Member, MemberAddRequest, MemberListRequest, MemberPromoteRequest, MemberRemoveRequest,
+    PutRequest, RangeRequest, StatusRequest, StatusResponse,
 };
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
@@ -92,6 +94,32 @@ impl Client {
                 _ => return Ok(content),
             }
         }
+    }
+
+    /// Who is in the cluster, as the leader knows it.
+    pub(crate) async fn members(&self) -> Result<Vec<Member>, Status> {
+        let request = MemberListRequest { linearizable: true };
+        Ok(self.cluster().member_list(request).await?.into_inner().members)
+    }
+
+    /// Adds a member that will be reached at `peer_url`.
+    pub(crate) async fn add_member(&self, peer_url: String, is_learner: bool) -> Result<(), Status> {
+        let request = MemberAddRequest { peer_ur_ls: vec![peer_url], is_learner };
+        self.cluster().member_add(request).await.map(drop)
+    }
+
+    /// Makes a learner a voter.
+    pub(crate) async fn promote_member(&self, id: u64) -> Result<(), Status> {
+        self.cluster().member_promote(MemberPromoteRequest { id }).await.map(drop)
+    }
+
+    /// Removes a member.
+    pub(crate) async fn remove_member(&self, id: u64) -> Result<(), Status> {
+        self.cluster().member_remove(MemberRemoveRequest { id }).await.map(drop)
+    }
+
+    fn cluster(&self) -> ClusterClient<Channel> {
+        ClusterClient::new(self.channel.clone())
     }
 
     /// The member's own view of itself.

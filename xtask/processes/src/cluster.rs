@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use tempfile::TempDir;
 
@@ -16,6 +16,8 @@ use crate::network::{Namespaces, Network};
 /// How long a cluster may take to elect a leader and to bring every running member up to date.
 const HEALTH_LIMIT: Duration = Duration::from_secs(40);
 const CALL_LIMIT: Duration = Duration::from_secs(3);
+/// How `floe serve` ends when its member was removed.
+const EXIT_CODE_REMOVED: i32 = 4;
 
 /// Three or more floe processes. Dropping it kills those that still run, each by its own id.
 pub(crate) struct Cluster {
@@ -32,6 +34,10 @@ struct Member {
     client: String,
     peer: String,
     process: Option<Child>,
+    /// The list of all members for one that joins a cluster that runs; none for those of the beginning.
+    joins: Option<String>,
+    /// It is being removed, and ends by itself when it knows.
+    leaves: bool,
 }
 
 /// What all running members agree on.
@@ -68,7 +74,14 @@ impl Cluster {
         let members = addresses
             .into_iter()
             .enumerate()
-            .map(|(i, (client, peer))| Member { name: format!("n{}", i + 1), client, peer, process: None })
+            .map(|(i, (client, peer))| Member {
+                name: format!("n{}", i + 1),
+                client,
+                peer,
+                process: None,
+                joins: None,
+                leaves: false,
+            })
             .collect();
         Ok(Self { binary, network, members, election_timeout_ms, directory: Some(directory) })
     }
@@ -89,6 +102,57 @@ impl Cluster {
     /// A client of one member whose calls end after `limit`.
     pub(crate) fn client(&self, member: usize, limit: Duration) -> Result<Client> {
         Client::new(&self.members[member].client, limit)
+    }
+
+    /// Makes one more member, which is not started yet. Returns its position.
+    pub(crate) fn make_member(&mut self) -> Result<usize> {
+        let position = self.size();
+        // The ports of members that are gone stay theirs: somebody may still dial them.
+        let taken: Vec<&str> =
+            self.members.iter().flat_map(|member| [member.client.as_str(), member.peer.as_str()]).collect();
+        let (client, peer) = loop {
+            let (client, peer) = free_addresses(1)?.remove(0);
+            if !taken.contains(&client.as_str()) && !taken.contains(&peer.as_str()) {
+                break (client, peer);
+            }
+        };
+        let name = format!("n{}", position + 1);
+        self.members.push(Member { name, client, peer, process: None, joins: None, leaves: false });
+        Ok(position)
+    }
+
+    /// Where the other members reach a member.
+    pub(crate) fn peer_url(&self, member: usize) -> String {
+        format!("http://{}", self.members[member].peer)
+    }
+
+    /// Says that a member joins those who run, and what it is told of them: `NAME=PEER-URL,...`.
+    pub(crate) fn let_join(&mut self, member: usize, initial_cluster: String) {
+        self.members[member].joins = Some(initial_cluster);
+    }
+
+    /// Says that a member is about to be removed, so that its end is none of a failure.
+    pub(crate) fn let_leave(&mut self, member: usize) {
+        self.members[member].leaves = true;
+    }
+
+    /// Waits until a member that was removed has stopped by itself, and said so by its exit code.
+    pub(crate) async fn ends_as_removed(&mut self, member: usize) -> Result<()> {
+        let begun = Instant::now();
+        let name = self.name(member).to_owned();
+        let Some(process) = &mut self.members[member].process else { bail!("{name} does not run") };
+        loop {
+            if let Some(status) = process.try_wait()? {
+                self.members[member].process = None;
+                ensure!(
+                    status.code() == Some(EXIT_CODE_REMOVED),
+                    "{name} was removed and ended with {status}"
+                );
+                return Ok(());
+            }
+            ensure!(begun.elapsed() < HEALTH_LIMIT, "{name} was removed and goes on");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     fn path(&self) -> Result<&Path> {
@@ -133,9 +197,14 @@ impl Cluster {
     }
 
     fn flags(&self, member: usize) -> Result<Vec<String>> {
-        let Member { name, client, peer, .. } = &self.members[member];
-        let cluster: Vec<String> =
-            self.members.iter().map(|member| format!("{}=http://{}", member.name, member.peer)).collect();
+        let Member { name, client, peer, joins, .. } = &self.members[member];
+        let founders = self.members.iter().filter(|member| member.joins.is_none());
+        let founders: Vec<String> =
+            founders.map(|member| format!("{}=http://{}", member.name, member.peer)).collect();
+        let (list, state) = match joins {
+            Some(list) => (list.clone(), "existing"),
+            None => (founders.join(","), "new"),
+        };
         let data = self.path()?.join(name);
         Ok(vec![
             format!("--name={name}"),
@@ -144,8 +213,8 @@ impl Cluster {
             format!("--advertise-client-urls=http://{client}"),
             format!("--listen-peer-urls=http://{peer}"),
             format!("--initial-advertise-peer-urls=http://{peer}"),
-            format!("--initial-cluster={}", cluster.join(",")),
-            "--initial-cluster-state=new".to_owned(),
+            format!("--initial-cluster={list}"),
+            format!("--initial-cluster-state={state}"),
             format!("--heartbeat-interval={}", self.election_timeout_ms / 10),
             format!("--election-timeout={}", self.election_timeout_ms),
         ])
@@ -195,7 +264,7 @@ impl Cluster {
     /// Fails if a member that was started has ended by itself.
     pub(crate) fn all_run(&mut self) -> Result<()> {
         let directory = self.path()?.to_path_buf();
-        for member in &mut self.members {
+        for member in self.members.iter_mut().filter(|member| !member.leaves) {
             if let Some(process) = &mut member.process
                 && let Some(status) = process.try_wait()?
             {

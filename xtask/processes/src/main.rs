@@ -1,4 +1,4 @@
-//! Real floe processes under kill -9, cut networks and restarts. Started by `cargo xtask crash` and `cargo xtask phases`.
+//! Real floe processes under kill -9, cut networks and restarts. Started by `cargo xtask crash`, `churn` and `phases`.
 //!
 //! The simulator finds the bugs of the protocol. This program finds those of everything around it: files, sockets,
 //! threads and the order in which a real process dies.
@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
+mod churn;
 mod client;
 mod cluster;
 mod crash;
@@ -34,6 +35,18 @@ enum Task {
         #[arg(long, default_value_t = 30)]
         rounds: u32,
         /// The seed of every choice (which member, when); drawn at random when absent, and printed.
+        #[arg(long)]
+        seed: Option<u64>,
+        /// The floe binary to run.
+        #[arg(long)]
+        binary: PathBuf,
+    },
+    /// Grow, replace and shrink a cluster of real floe processes that is written to, and kill some on the way.
+    Churn {
+        /// For how long at least; the last cycle is played to its end.
+        #[arg(long, default_value_t = 5.0)]
+        minutes: f64,
+        /// The seed of every choice; drawn at random when absent, and printed.
         #[arg(long)]
         seed: Option<u64>,
         /// The floe binary to run.
@@ -67,6 +80,10 @@ fn run(task: Task) -> Result<()> {
         Task::Crash { rounds, seed, binary } => {
             let seed = seed.unwrap_or_else(rand::random);
             runtime.block_on(crash::run(rounds, seed, binary))
+        }
+        Task::Churn { minutes, seed, binary } => {
+            let seed = seed.unwrap_or_else(rand::random);
+            runtime.block_on(churn::run(minutes, seed, binary))
         }
         Task::Phases { binary } => runtime.block_on(phases::run(binary)),
     }

@@ -157,10 +157,10 @@ fn a_new_file_is_whole_from_the_moment_that_it_has_its_name() {
     for _ in 0..8 {
         let dir = tempfile::tempdir().unwrap();
         let (path, copy) = (dir.path().join("kv"), dir.path().join("copy"));
-        std::fs::write(dir.path().join("kv.beginning"), b"what an earlier start left").unwrap();
+        fs::write(dir.path().join("kv.beginning"), b"what an earlier start left").unwrap();
         let (seen, found) = (path.clone(), copy.clone());
         let watcher = std::thread::spawn(move || {
-            while std::fs::copy(&seen, &found).is_err() {
+            while fs::copy(&seen, &found).is_err() {
                 std::hint::spin_loop();
             }
         });
