@@ -71,6 +71,7 @@ mod tag {
     pub(super) const TIMEOUT_NOW: u8 = 15;
     /// `READ_INDEX`, to be answered by a lease if there is one.
     pub(super) const READ_LEASE: u8 = 28;
+    pub(super) const PRIORITY: u8 = 29;
 
     pub(super) const NOOP: u8 = 1;
     pub(super) const COMMAND: u8 = 2;
@@ -180,6 +181,7 @@ fn message_tag(message: &Message) -> u8 {
         Message::Propose { .. } => tag::PROPOSE,
         Message::ProposeReply { .. } => tag::PROPOSE_REPLY,
         Message::TimeoutNow { .. } => tag::TIMEOUT_NOW,
+        Message::Priority { .. } => tag::PRIORITY,
     }
 }
 
@@ -187,6 +189,7 @@ fn put_message(out: &mut impl BufMut, message: &Message) {
     match message {
         Message::PreVote { last } | Message::TimeoutNow { last } => put_log_id(out, *last),
         Message::PreVoteReply { granted } | Message::VoteReply { granted } => put_bool(out, *granted),
+        Message::Priority { priority } => out.put_u8(*priority),
         Message::Vote { last, transfer } => {
             put_log_id(out, *last);
             put_bool(out, *transfer);
@@ -267,6 +270,7 @@ fn take_message(tag: u8, input: &mut Bytes) -> Result<Message, CodecError> {
             outcomes: take_list(input, |input| Ok((ProposalId(take_number(input)?), take_outcome(input)?)))?,
         },
         tag::TIMEOUT_NOW => Message::TimeoutNow { last: take_log_id(input)? },
+        tag::PRIORITY => Message::Priority { priority: take_byte(input)? },
         other => return Err(CodecError::Tag(other, "message")),
     })
 }
@@ -503,6 +507,7 @@ mod tests {
             vec((proposal(), payload()), 0..5).prop_map(|proposals| Message::Propose { proposals }),
             vec((proposal(), outcome()), 0..5).prop_map(|outcomes| Message::ProposeReply { outcomes }),
             log_id().prop_map(|last| Message::TimeoutNow { last }),
+            any::<u8>().prop_map(|priority| Message::Priority { priority }),
         ]
     }
 
@@ -534,7 +539,7 @@ mod tests {
         }
 
         #[test]
-        fn what_decodes_encodes_to_the_same_bytes(mut bytes in vec(any::<u8>(), 0..64), tag in 1..=28u8) {
+        fn what_decodes_encodes_to_the_same_bytes(mut bytes in vec(any::<u8>(), 0..64), tag in 1..=29u8) {
             // Uniform bytes almost never pass the first two, so that they are given.
             bytes.splice(0..0, [VERSION, tag]);
             let bytes = Bytes::from(bytes);

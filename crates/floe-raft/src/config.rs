@@ -27,6 +27,10 @@ pub struct Config {
     pub heartbeat_interval: Duration,
     /// A follower that hears no leader for a random time in `[1, 2)` times this starts an election.
     pub election_timeout: Duration,
+    /// How gladly this node leads. With 255, the default, it waits for nobody; with less it waits longer before it
+    /// campaigns, by up to one election timeout, and hands over to a caught-up voter that has more. Never a reason for a
+    /// group to be without a leader.
+    pub priority: u8,
     /// Ask before campaigning (thesis 9.6).
     pub pre_vote: bool,
     /// A leader that no majority answers for an election timeout steps down, and with it voters that hear a leader
@@ -65,6 +69,7 @@ impl Config {
             witness: false,
             heartbeat_interval: Duration::from_millis(30),
             election_timeout: Duration::from_millis(300),
+            priority: u8::MAX,
             pre_vote: true,
             check_quorum: true,
             lease: None,

@@ -14,6 +14,7 @@ use crate::lease::Grounds;
 use crate::message::{Envelope, Message};
 use crate::mutant::Mutant;
 use crate::node::Node;
+use crate::priority::Preference;
 use crate::quorum::Verdict;
 use crate::reads::LeaderReads;
 use crate::replication::progress::Progress;
@@ -33,13 +34,14 @@ pub(crate) struct LostLeader {
 }
 
 impl Node {
-    /// A deadline that is drawn anew each time, in `[1, 2)` election timeouts from now.
+    /// A deadline that is drawn anew each time, in `[1, 2)` election timeouts from now, and later for those that are less
+    /// preferred.
     pub(crate) fn draw_deadline(&mut self) -> Time {
         let timeout = self.config.election_timeout;
         if self.config.mutated(Mutant::EqualTimeouts) {
             return self.now.plus(timeout);
         }
-        self.now.plus(timeout + self.random.below(timeout))
+        self.now.plus(timeout + self.random.below(timeout) + self.deference(timeout))
     }
 
     /// Nothing was heard of a leader, or nothing came of a campaign.
@@ -133,6 +135,7 @@ impl Node {
             reads: LeaderReads::default(),
             transfer: None,
             grounds: Grounds::default(),
+            preference: Preference::default(),
         }));
         let id = LogId::new(self.hard_state.term, first);
         self.log.append(Entry { id, kind: EntryKind::Noop, payload: Bytes::new() });
@@ -229,6 +232,7 @@ impl Node {
             self.send(from, Message::HeartbeatReply { round: Round(0) });
             return;
         }
+        let due = Some(self.role.deadline()).filter(|_| !self.is_leader());
         if term > self.hard_state.term {
             // Its term is not even looked at: a node that was removed, or that hears nobody, cannot depose a leader
             // that the others hear. If it belongs to the group, its answers to the leader's messages carry its term.
@@ -253,6 +257,11 @@ impl Node {
         if granted && self.hard_state.vote.is_none() {
             self.become_follower(term, None);
             self.set_hard_state(HardState { term, vote: Some(from) });
+        }
+        // A candidate that gets no vote does not put this node's own campaign off. Else one that cannot win, but asks
+        // sooner each time, would keep the only one that can from ever asking.
+        if let (Role::Follower(follower), Some(due), false) = (&mut self.role, due, granted) {
+            follower.deadline = follower.deadline.min(due);
         }
         self.send(from, Message::VoteReply { granted });
     }
@@ -324,7 +333,8 @@ impl Node {
         let (now, term) = (self.now, self.hard_state.term);
         let is_lost = self.lost_leader.is_some_and(|lost| lost.term == term && now < lost.until);
         if is_lost && self.config.pre_vote {
-            let soon = self.now.plus(self.random.below(self.config.heartbeat_interval));
+            let interval = self.config.heartbeat_interval;
+            let soon = self.now.plus(self.random.below(interval) + self.deference(interval));
             let Role::Follower(follower) = &mut self.role else { return };
             follower.deadline = soon;
         }

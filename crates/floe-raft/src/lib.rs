@@ -152,6 +152,9 @@
 //! of its log, and tells it to campaign at once. The order names the leader's term and last entry; one that comes
 //! late, when the leader has given up and gone on, is not obeyed.
 //!
+//! A leader whose machine is not the best one for it hands over by itself ([`Config::priority`], `priority.rs`).
+//! Priorities delay a campaign and start a handover; they never decide a vote.
+//!
 //! # Snapshots
 //!
 //! A log cannot grow for ever. Each host drops entries that its state machine contains ([`Node::handle_compacted`]).
@@ -219,6 +222,7 @@ mod message;
 mod mutant;
 mod node;
 mod outbox;
+mod priority;
 mod quiet;
 mod quorum;
 mod random;

@@ -126,4 +126,10 @@ pub enum Message {
         /// The leader's last entry.
         last: LogId,
     },
+    /// A leader that is not the most preferred one says how gladly it leads; a follower that would rather lead answers
+    /// with the same. Changes nothing but the leader's mind.
+    Priority {
+        /// The sender's ([`crate::Config::priority`]).
+        priority: u8,
+    },
 }

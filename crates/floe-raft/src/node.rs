@@ -63,6 +63,8 @@ pub struct Node {
     pub(crate) promised_until: Time,
     /// The leader of this term whose process is known to be dead. Forgotten when it is heard of again.
     pub(crate) lost_leader: Option<LostLeader>,
+    /// Until then this node asks for no leadership, whatever its priority.
+    pub(crate) humble_until: Option<Time>,
     pub(crate) forwards: Forwards,
     /// The commands that others passed on to this node in this term.
     pub(crate) taken: Taken,
@@ -120,6 +122,7 @@ impl Node {
             ready_reads: ReadyReads::default(),
             promised_until,
             lost_leader: None,
+            humble_until: None,
             forwards: Forwards::new(if mutation.is(Mutant::ForwardNamesReused) { 0 } else { salt }),
             taken: Taken::new(hard_state),
             outbox: Outbox::default(),
@@ -457,6 +460,7 @@ impl Node {
             Message::ReadIndexReply { round, index } => self.handle_read_index_reply(from, round, index),
             Message::Propose { proposals } => self.handle_propose(from, proposals),
             Message::TimeoutNow { last } => self.handle_timeout_now(from, last),
+            Message::Priority { priority } => self.handle_priority(from, priority),
             // Handled whatever their term.
             Message::PreVote { .. } | Message::Vote { .. } | Message::ProposeReply { .. } => {}
         }
@@ -489,7 +493,8 @@ impl Node {
             | Message::HeartbeatReply { .. }
             | Message::ReadIndexReply { .. }
             | Message::ProposeReply { .. }
-            | Message::TimeoutNow { .. } => {}
+            | Message::TimeoutNow { .. }
+            | Message::Priority { .. } => {}
         }
     }
 

@@ -126,8 +126,25 @@ impl Node {
         }
     }
 
+    /// How far the log is on the disk of a voter with data. Witnesses get no more.
+    ///
+    /// A witness must never be the only voter that holds an entry. Say that a leader sends one beside its own write, and
+    /// crashes before that is done; or that it is no voter any more, and stops. Then the witness refuses every voter for its
+    /// longer log, and never campaigns itself: nobody leads again.
+    fn witnessable(&self) -> Index {
+        let Role::Leader(leader) = &self.role else { return Index::ZERO };
+        let current = self.members.current();
+        if current.witnesses.is_empty() {
+            return self.log.last().index;
+        }
+        let own = Some(self.log.durable()).filter(|_| current.is_voter(self.config.id));
+        let others = leader.progress.iter().filter(|(id, _)| current.may_lead(**id));
+        others.map(|(_, progress)| progress.matched).chain(own).max().unwrap_or(Index::ZERO)
+    }
+
     /// Sends each peer what it lacks and its window admits.
     pub(crate) fn replicate(&mut self) {
+        let witnessable = self.witnessable();
         let Role::Leader(leader) = &mut self.role else { return };
         let mut sender = Sender {
             config: &self.config,
@@ -136,6 +153,7 @@ impl Node {
             now: self.now,
             log: &self.log,
             members: &self.members,
+            witnessable,
             fetches: &mut self.fetches,
             outbox: &mut self.outbox,
         };
@@ -146,6 +164,7 @@ impl Node {
 
     /// Entries that were read from disk for a peer go out, if they are still what it needs. None were if it failed.
     pub(crate) fn send_fetched(&mut self, to: NodeId, entries: Vec<Entry>) {
+        let witnessable = self.witnessable();
         let Role::Leader(leader) = &mut self.role else { return };
         let Some(progress) = leader.progress.get_mut(&to) else { return };
         progress.fetch = None;
@@ -157,6 +176,7 @@ impl Node {
             now: self.now,
             log: &self.log,
             members: &self.members,
+            witnessable,
             fetches: &mut self.fetches,
             outbox: &mut self.outbox,
         };
@@ -174,6 +194,8 @@ struct Sender<'a> {
     now: Time,
     log: &'a Log,
     members: &'a Members,
+    /// How far a witness may be sent entries.
+    witnessable: Index,
     fetches: &'a mut Fetches,
     outbox: &'a mut Outbox,
 }
@@ -187,7 +209,10 @@ impl Sender<'_> {
             return;
         }
         // One that is leaving is told that it is out, and nothing after.
-        let last = progress.farewell.map_or(self.log.last().index, |farewell| farewell.removal);
+        let mut last = progress.farewell.map_or(self.log.last().index, |farewell| farewell.removal);
+        if progress.witness {
+            last = last.min(self.witnessable);
+        }
         let mut sent = false;
         while self.admits(progress) {
             let is_probe = matches!(progress.mode, Mode::Probe { .. });

@@ -66,6 +66,7 @@ impl Node {
     /// The invitation names what the successor acknowledged. Should it hold more by now, it ignores that, and is elected
     /// when its time has come.
     pub(crate) fn resign(&mut self) {
+        self.be_humble();
         let successor = self.successor().filter(|(_, progress)| {
             progress.is_active(self.now, self.config.election_timeout) && progress.matched > Index::ZERO
         });

@@ -40,6 +40,7 @@ pub(crate) fn fault(envelope: &Envelope) -> Option<&'static str> {
         | Message::VoteReply { .. }
         | Message::HeartbeatReply { .. }
         | Message::ReadIndex { .. }
+        | Message::Priority { .. }
         | Message::Propose { .. }
         | Message::ProposeReply { .. } => None,
     }

@@ -340,6 +340,7 @@ impl World {
                 check::acknowledges(*from, *term, *matched, disk, leader)?;
             }
             Message::PreVote { .. }
+            | Message::Priority { .. }
             | Message::PreVoteReply { .. }
             | Message::VoteReply { granted: false }
             | Message::AppendReject { .. }

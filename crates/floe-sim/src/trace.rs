@@ -549,6 +549,7 @@ fn describe_envelope(envelope: &Envelope, out: &mut impl Fields) {
         Message::HeartbeatReply { round } | Message::ReadIndex { round, mode: _ } => {
             out.number("round", round.0);
         }
+        Message::Priority { priority } => out.number("priority", u64::from(*priority)),
         Message::ReadIndexReply { round, index } => {
             out.number("round", round.0);
             out.number("index", index.map_or(0, |index| index.0));
@@ -575,6 +576,7 @@ fn message_name(message: &Message) -> &'static str {
         Message::Propose { .. } => "propose",
         Message::ProposeReply { .. } => "propose-reply",
         Message::TimeoutNow { .. } => "timeout-now",
+        Message::Priority { .. } => "priority",
     }
 }
 

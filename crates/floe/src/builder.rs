@@ -156,6 +156,7 @@ fn core_config(config: &NodeConfig) -> Config {
     let mut core = Config::new(config.id);
     core.heartbeat_interval = config.heartbeat_interval;
     core.election_timeout = config.election_timeout;
+    core.priority = config.priority;
     core.command_bytes = config.command_bytes_max;
     core
 }

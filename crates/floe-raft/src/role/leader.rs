@@ -7,6 +7,7 @@ use crate::lease::Grounds;
 use crate::message::{Envelope, Message};
 use crate::mutant::Mutant;
 use crate::node::Node;
+use crate::priority::Preference;
 use crate::reads::LeaderReads;
 use crate::replication::progress::Progress;
 use crate::role::Role;
@@ -31,6 +32,7 @@ pub(crate) struct Leader {
     pub(crate) transfer: Option<Transfer>,
     /// What its lease stands on.
     pub(crate) grounds: Grounds,
+    pub(crate) preference: Preference,
 }
 
 impl Leader {
@@ -95,9 +97,11 @@ impl Node {
             if self.is_fit_to_lead() {
                 let Role::Leader(leader) = &mut self.role else { return };
                 leader.progress.values_mut().for_each(|progress| progress.recent = false);
+                self.look_for_preferred();
             } else {
                 // And with it its heartbeats stop. A leader that nobody can answer, but that goes on to beat, keeps
                 // everybody else from electing a better one (cockroach #79699).
+                self.be_humble();
                 self.become_follower(self.hard_state.term, None);
             }
         }

@@ -230,7 +230,8 @@ impl Checker {
             | Message::ReadIndexReply { .. }
             | Message::Propose { .. }
             | Message::ProposeReply { .. }
-            | Message::TimeoutNow { .. } => Ok(()),
+            | Message::TimeoutNow { .. }
+            | Message::Priority { .. } => Ok(()),
         }
     }
 

@@ -34,6 +34,8 @@ pub(crate) struct Options {
     pub(crate) spares: u64,
     /// Those of the spares that are witnesses: the last ones.
     pub(crate) spare_witnesses: u64,
+    /// The priorities of nodes that have not the highest.
+    pub(crate) priorities: BTreeMap<NodeId, u8>,
     /// Everything random follows from it.
     pub(crate) seed: u64,
     /// The configuration of every node, but for its id.
@@ -49,6 +51,7 @@ impl Options {
             learners: 0,
             spares: 0,
             spare_witnesses: 0,
+            priorities: BTreeMap::new(),
             seed: 1,
             config: Config::new(NodeId(1)),
         }
@@ -318,7 +321,9 @@ impl Cluster {
     /// Starts a node from its disk.
     pub(crate) fn start(&mut self, id: NodeId) -> Result<(), Failure> {
         let Options { seed, ref config, .. } = self.options;
-        let config = Config { id, witness: self.options.is_witness(id), ..config.clone() };
+        let witness = self.options.is_witness(id);
+        let priority = self.options.priorities.get(&id).copied().unwrap_or(config.priority);
+        let config = Config { id, witness, priority, ..config.clone() };
         let now = self.now;
         let (member, disk) = match (self.members.get_mut(&id), self.disks.get_mut(&id)) {
             (Some(member), Some(disk)) if member.node.is_none() => (member, disk),

@@ -114,6 +114,7 @@ pub(crate) fn message(message: &Message) -> String {
             format!("[{}]", texts.join(", "))
         }
         Message::TimeoutNow { last } => format!("last={last}"),
+        Message::Priority { priority } => format!("priority={priority}"),
     };
     format!("{} {details}", kind(message))
 }

@@ -53,6 +53,7 @@ pub(crate) fn kind(message: &Message) -> &'static str {
         Message::Propose { .. } => "propose",
         Message::ProposeReply { .. } => "propose-reply",
         Message::TimeoutNow { .. } => "timeout-now",
+        Message::Priority { .. } => "priority",
     }
 }
 

@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use floe_raft::{
-    Config, Index, Lease, MembershipChange, MembershipOperation, NodeId, ReadMode, Status, Term,
+    Config, Index, Lease, Membership, MembershipChange, MembershipOperation, NodeId, ReadMode, Status, Term,
 };
 
 use crate::checker::Checker;
 use crate::cluster::{Cluster, Options};
 use crate::failure::Failure;
+use crate::format;
 use crate::network::{Filter, Link};
 use crate::random::Random;
 
@@ -55,7 +56,11 @@ impl World {
         let spares = random.below(3);
         let witnesses = if random.one_in(3) { random.below(voters / 2 + 1) } else { 0 };
         let spare_witnesses = random.below(spares + 1);
-        let options = Options { voters, witnesses, learners, spares, spare_witnesses, seed, config };
+        let mut options =
+            Options { witnesses, learners, spares, spare_witnesses, seed, config, ..Options::new(voters) };
+        if random.one_in(3) {
+            options.priorities = (1..=voters).map(|id| (NodeId(id), 80 * random.below(4) as u8)).collect();
+        }
         let chance = |random: &mut Random, from: u64| from << random.below(4);
         let weather = Weather {
             loss: chance(&mut random, 10),
@@ -293,7 +298,16 @@ impl World {
         self.cluster.advance(Duration::from_secs(5), true)?;
         let leader = self.cluster.leader().and_then(|leader| self.cluster.status(leader));
         let Some(status) = leader else {
-            return Err(Failure::law("everything is well again, and nobody leads"));
+            let ids = self.cluster.ids();
+            let nodes: Vec<String> = ids
+                .into_iter()
+                .filter_map(|id| self.cluster.status(id))
+                .map(|status| {
+                    format!("{} {}", format::status(&status), format::membership(&status.membership))
+                })
+                .collect();
+            let text = format!("everything is well again, and nobody leads:\n{}", nodes.join("\n"));
+            return Err(Failure::law(text));
         };
         if !status.membership.is_voter(status.id) {
             return Err(Failure::law(format!("n{} leads and is no voter", status.id)));
@@ -340,7 +354,14 @@ impl World {
         if !self.cluster.options.config.check_quorum {
             self.stop_strangers()?;
         }
-        let Status { id: leader, membership, .. } = self.healthy_leader()?;
+        let Status { mut id, mut membership, .. } = self.healthy_leader()?;
+        if !self.cluster.options.priorities.is_empty() {
+            // Those that were of no use as leaders are humble for a while.
+            self.cluster.advance(Duration::from_secs(12), true)?;
+            Status { id, membership, .. } = self.healthy_leader()?;
+            self.check_preference(id, &membership)?;
+        }
+        let leader = id;
         let members = membership.members();
         let at = self.cluster.propose(leader, "end=1", None)?;
         self.cluster.settle(leader)?;
@@ -354,6 +375,18 @@ impl World {
         }
         self.cluster.advance(Duration::from_secs(2), true)?;
         self.converged(members, at.index)
+    }
+
+    /// The most preferred of those who may lead does, when all are well.
+    fn check_preference(&self, leader: NodeId, membership: &Membership) -> Result<(), Failure> {
+        let priority = |id: &NodeId| self.cluster.options.priorities.get(id).copied().unwrap_or(u8::MAX);
+        let best = membership.members().into_iter().filter(|id| membership.may_lead(*id));
+        match best.max_by_key(priority) {
+            Some(best) if priority(&best) > priority(&leader) => {
+                Err(Failure::law(format!("n{leader} leads, though n{best} is preferred")))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Of those that left nothing is asked: a read that was confirmed there may wait for an entry that never comes.

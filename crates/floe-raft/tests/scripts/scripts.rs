@@ -249,6 +249,19 @@ scripts! {
         replaced_by_another
         it_answers_no_client
         its_vote_outlives_a_restart
+        it_is_never_the_only_one
+        it_follows_a_leader_that_is_no_voter
+    }
+    priority {
+        the_less_preferred_waits
+        a_leader_hands_over_to_the_preferred
+        the_preferred_is_dead
+        the_preferred_is_cut_off
+        the_preferred_lags
+        none_is_preferred
+        a_hopeless_candidate_puts_nobody_off
+        who_could_not_lead_is_humble
+        a_learner_and_a_witness_are_not_preferred
     }
     story {
         one_change_in_slow_motion

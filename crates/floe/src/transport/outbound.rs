@@ -141,7 +141,8 @@ fn is_bulk(frame: &Frame) -> bool {
             | Message::ReadIndex { .. }
             | Message::ReadIndexReply { .. }
             | Message::ProposeReply { .. }
-            | Message::TimeoutNow { .. } => false,
+            | Message::TimeoutNow { .. }
+            | Message::Priority { .. } => false,
         },
         // `Paused` must not overtake the commands that it stands behind.
         Frame::Ask { .. } | Frame::Answer { .. } | Frame::Paused { .. } => true,

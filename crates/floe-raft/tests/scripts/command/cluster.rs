@@ -3,7 +3,7 @@
 //!
 //! Options: `pre-vote=false`, `check-quorum=false`, `inflight=2` (messages), `inflight-bytes`, `append-bytes`,
 //! `tail-bytes`, `uncommitted-bytes`, `apply-bytes`, `command-bytes`, `promotion-lag` (entries), `lease=30` (with a drift
-//! margin in ms).
+//! margin in ms), `priorities="1:0,2:100"` (of nodes that have not the highest).
 
 use std::time::Duration;
 
@@ -17,6 +17,10 @@ pub(super) fn run(args: &mut Args<'_>) -> Result<Cluster, Failure> {
     let mut options = Options::new(args.key("nodes")?.ok_or_else(|| Failure::new("how many nodes?"))?);
     options.witnesses = args.key("witnesses")?.unwrap_or(0);
     options.spare_witnesses = args.key("spare-witnesses")?.unwrap_or(0);
+    for one in args.0.take_key("priorities").into_iter().flat_map(|list| list.split(',')) {
+        let (node, priority) = one.split_once(':').ok_or_else(|| Failure::new("whose priority?"))?;
+        options.priorities.insert(NodeId(node.parse()?), priority.parse()?);
+    }
     options.learners = args.key("learners")?.unwrap_or(0);
     options.spares = args.key("spares")?.unwrap_or(0);
     options.seed = args.key("seed")?.unwrap_or(1);
