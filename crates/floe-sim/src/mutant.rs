@@ -1,6 +1,8 @@
 //! Hosts that break their contract on purpose. Each must be found by a sweep: a checker that has never seen the
 //! fault that it is for proves nothing.
 
+use crate::plan::{Feature, Restrictions};
+
 /// One broken rule of the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum HostMutant {
@@ -151,6 +153,18 @@ impl Mutant {
             Self::Core(mutant) => mutant.origin(),
             #[cfg(feature = "mutants")]
             Self::Log(mutant) => mutant.origin(),
+        }
+    }
+
+    /// Puts on a world what the bug cannot be shown without.
+    pub fn needs(self, restrictions: &mut Restrictions) {
+        match self {
+            // Its damage is done to the plain log.
+            Self::Host(_) => drop(restrictions.without.insert(Feature::RealLog)),
+            #[cfg(feature = "mutants")]
+            Self::Core(_) => {}
+            #[cfg(feature = "mutants")]
+            Self::Log(_) => drop(restrictions.with.insert(Feature::RealLog)),
         }
     }
 

@@ -7,7 +7,7 @@ use crate::check::{Checked, Invariant, Violation, broken};
 use crate::clock::{Moment, SECOND};
 use crate::graph::Graph;
 use crate::mutant::Mutant;
-use crate::plan::{Feature, Plan, Restrictions};
+use crate::plan::{Plan, Restrictions};
 use crate::trace::{Sink, Trace, TraceHash};
 use crate::world::World;
 
@@ -139,14 +139,8 @@ pub fn run_traced(seed: u64, options: &Options, sink: impl FnMut(&str) + 'static
 
 fn run_with(seed: u64, options: &Options, sink: Option<Sink>) -> Outcome {
     let mut restrictions = options.restrictions.clone();
-    match options.mutant {
-        // Its damage is done to the plain log.
-        Some(Mutant::Host(_)) => drop(restrictions.without.insert(Feature::RealLog)),
-        #[cfg(feature = "mutants")]
-        Some(Mutant::Log(_)) => drop(restrictions.with.insert(Feature::RealLog)),
-        #[cfg(feature = "mutants")]
-        Some(Mutant::Core(_)) => {}
-        None => {}
+    if let Some(mutant) = options.mutant {
+        mutant.needs(&mut restrictions);
     }
     let plan = Plan::draw(seed, &restrictions);
     let mut world = World::new(plan, options.mutant, Trace::new(sink));

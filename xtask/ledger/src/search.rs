@@ -49,9 +49,21 @@ fn look_for(mutant: Mutant, arguments: &Arguments) -> Finding {
     let mut seeds = 0;
     let outcome = (arguments.seed_start..arguments.seed_start + arguments.limit).find_map(|seed| {
         seeds += 1;
-        Some(run(seed, &options)).filter(|outcome| outcome.violation.is_some())
+        let outcome = run(seed, &options);
+        (outcome.violation.is_some() && holds_without(mutant, seed, &options)).then_some(outcome)
     });
     Finding { mutant, outcome, seeds, took: begun.elapsed() }
+}
+
+/// Whether the same world holds without the bug: only then it was the bug that was found.
+fn holds_without(mutant: Mutant, seed: u64, options: &Options) -> bool {
+    let mut restrictions = options.restrictions.clone();
+    mutant.needs(&mut restrictions);
+    let outcome = run(seed, &Options { restrictions, mutant: None });
+    if outcome.violation.is_some() {
+        eprintln!("WITHOUT ANY BUG: {outcome}");
+    }
+    outcome.violation.is_none()
 }
 
 /// The worlds in which a bug is looked for.
