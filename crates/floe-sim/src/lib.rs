@@ -29,6 +29,7 @@ mod queue;
 mod rng;
 mod run;
 mod schedule;
+mod settled;
 mod shrink;
 mod step;
 mod storage;

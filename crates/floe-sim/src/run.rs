@@ -188,7 +188,8 @@ fn live(world: &mut World, graph: Option<Graph>) -> Checked {
     world.run_until(world.plan.end)?;
     world.check_unanswered()?;
     // The healing has moved the end.
-    world.run_until(world.ends)
+    world.run_until(world.ends)?;
+    world.check_settled()
 }
 
 /// The sum of many runs.

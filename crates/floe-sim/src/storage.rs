@@ -58,6 +58,13 @@ struct RealLog {
     mutant: Option<floe_wal::Mutant>,
 }
 
+/// Whether a fault was put into a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Injected {
+    Fault,
+    Nothing,
+}
+
 /// Why a write is not durable. The host must stop.
 #[derive(Debug)]
 pub(crate) struct WriteFailed(pub(crate) String);
@@ -98,6 +105,17 @@ impl Storage {
     pub(crate) fn install(&mut self, checkpoint: Checkpoint) {
         self.installed = Some((checkpoint.machine.applied(), checkpoint.membership.clone()));
         self.checkpoint = checkpoint;
+    }
+
+    /// The next sync fails, if there is a real disk for it to fail on.
+    pub(crate) fn fail_sync(&mut self) -> Injected {
+        match &self.real {
+            Some(RealLog { disk, open: Some(_), .. }) => {
+                disk.fail(Operation::Sync, 0, io::ErrorKind::Other);
+                Injected::Fault
+            }
+            Some(_) | None => Injected::Nothing,
+        }
     }
 
     /// Makes a batch of writes durable.

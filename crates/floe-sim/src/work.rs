@@ -4,10 +4,11 @@ use floe_raft::codec::decode_membership;
 use floe_raft::{Entry, EntryKind, FetchId, Fetched, Index, LogId, SnapshotOutcome};
 
 use crate::check::{Checked, Invariant, broken};
+use crate::clock::MS;
 use crate::host::{Input, Job, Received};
 use crate::machine::Command;
 use crate::mutant::HostMutant;
-use crate::storage::{Checkpoint, WriteFailed};
+use crate::storage::{Checkpoint, Injected, WriteFailed};
 use crate::trace::{EventId, Happening};
 use crate::workload::Answer;
 use crate::world::{At, Event, World};
@@ -41,19 +42,22 @@ impl World {
             return Ok(());
         }
         let id = machine.id;
-        if let Some(down) = machine.failing.take() {
-            self.cause = EventId(0);
-            self.cause = self.note(&Happening::WriteFailed { node: id });
-            return self.crash(at.host, down);
+        let failing = machine.failing.take();
+        if failing.is_some() && machine.storage.fail_sync() == Injected::Nothing {
+            return self.write_failed(at.host, failing);
         }
         let Some(life) = machine.life.as_mut() else { return Ok(()) };
         let batch = std::mem::take(&mut life.writing);
         let Some(write) = batch.last().map(|last| last.id) else { return Ok(()) };
         let shrinks =
             batch.iter().any(|write| write.truncate_from.is_some() || write.restart_after.is_some());
-        machine.storage.write(&batch, mutant).map_err(|WriteFailed(reason)| {
-            broken(Invariant::LogIsWhole, format!("n{id} cannot write its log: {reason}"))
-        })?;
+        if let Err(WriteFailed(reason)) = machine.storage.write(&batch, mutant) {
+            if failing.is_some() {
+                life.writing = batch;
+                return self.write_failed(at.host, failing);
+            }
+            return Err(broken(Invariant::LogIsWhole, format!("n{id} cannot write its log: {reason}")));
+        }
         let last = machine.storage.image().last();
         self.cause = EventId(0);
         self.cause = self.note(&Happening::Written { node: id, last });
@@ -62,6 +66,14 @@ impl World {
         }
         self.input(at.host, Input::Persisted(write))?;
         if self.hosts[at.host].is_paused() { Ok(()) } else { self.start_writing(at.host) }
+    }
+
+    /// A write failed, perhaps half done: the process stops, as it must.
+    fn write_failed(&mut self, host: usize, down: Option<u64>) -> Checked {
+        let node = self.hosts[host].id;
+        self.cause = EventId(0);
+        self.cause = self.note(&Happening::WriteFailed { node });
+        self.crash(host, down.unwrap_or(MS))
     }
 
     fn compact(&mut self, host: usize) -> Checked {

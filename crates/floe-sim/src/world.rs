@@ -415,28 +415,6 @@ impl World {
     }
 }
 
-impl World {
-    /// Every read that clients wait for is known to the node that was asked, or was answered: one that is forgotten
-    /// would be waited for as long as the client has patience.
-    pub(crate) fn check_unanswered(&self) -> Checked {
-        for life in self.hosts.iter().filter_map(|host| host.life.as_ref()) {
-            let asked = life.inbox.iter().any(|(_, input)| matches!(input, Input::Operation(_)));
-            let known = life.node.status().reads_waiting;
-            if !asked && life.reads.len() > known {
-                return Err(broken(
-                    Invariant::Answered,
-                    format!(
-                        "n{} has {} reads to answer and knows of {known}",
-                        life.node.id(),
-                        life.reads.len()
-                    ),
-                ));
-            }
-        }
-        Ok(())
-    }
-}
-
 /// What is on a node's disk; `None` of one that is lost for ever.
 fn disk_of(hosts: &[Host], node: NodeId) -> Option<&LogImage> {
     let host = hosts.get((node.0 as usize).checked_sub(1)?)?;

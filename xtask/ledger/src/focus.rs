@@ -1,5 +1,7 @@
 //! In which worlds each bug is looked for, and which bugs are found within seconds.
 
+use std::collections::BTreeSet;
+
 use floe_sim::{Feature, Graph, Mutant, Restrictions};
 
 /// Forces upon every seed what the bug needs. Most need nothing: the mix of the seeds brings them out.
@@ -7,12 +9,10 @@ pub(crate) fn world_for(mutant: Mutant) -> Restrictions {
     let Some(focus) = FOCUS.iter().find(|focus| focus.mutant == mutant.name()) else {
         return Restrictions::default();
     };
-    Restrictions {
-        voters: focus.voters,
-        graph: focus.graph,
-        with: focus.with.iter().copied().collect(),
-        ..Restrictions::default()
-    }
+    let with: BTreeSet<Feature> = focus.with.iter().copied().collect();
+    let all = Feature::ALL.iter().map(|(feature, _)| *feature);
+    let without = all.filter(|feature| focus.only && !with.contains(feature)).collect();
+    Restrictions { voters: focus.voters, graph: focus.graph, with, without, ..Restrictions::default() }
 }
 
 /// Whether it belongs to the half that continuous integration looks for.
@@ -26,37 +26,49 @@ struct Focus {
     voters: Option<u64>,
     graph: Option<Graph>,
     with: &'static [Feature],
+    /// No other fault than those.
+    only: bool,
 }
 
 impl Focus {
     const fn with(mutant: &'static str, with: &'static [Feature]) -> Self {
-        Self { mutant, voters: None, graph: None, with }
+        Self { mutant, voters: None, graph: None, with, only: false }
     }
 
     const fn voters(mutant: &'static str, voters: u64, with: &'static [Feature]) -> Self {
-        Self { mutant, voters: Some(voters), graph: None, with }
+        Self { mutant, voters: Some(voters), graph: None, with, only: false }
+    }
+
+    const fn only(mutant: &'static str, voters: u64, with: &'static [Feature]) -> Self {
+        Self { mutant, voters: Some(voters), graph: None, with, only: true }
     }
 
     const fn graph(mutant: &'static str, graph: Graph) -> Self {
-        Self { mutant, voters: None, graph: Some(graph), with: &[] }
+        Self { mutant, voters: None, graph: Some(graph), with: &[], only: false }
     }
 }
 
 const FOCUS: &[Focus] = &[
     Focus::graph("no-stickiness", Graph::Flapping),
     Focus::graph("no-check-quorum", Graph::DeafLeader),
-    Focus::graph("refused-term-unheard", Graph::DeafLeader),
-    Focus::graph("old-leader-unanswered", Graph::OneWayOut),
     Focus::with("uncommitted-leaks", &[Feature::SmallWindows]),
     Focus::with("refusal-unheard", &[Feature::Loss, Feature::SmallWindows]),
     Focus::with("old-vote", &[Feature::Delay, Feature::Reorder]),
     Focus::with("read-round-reused", &[Feature::Pause, Feature::ClockJump]),
     Focus::with("read-unconfirmed", &[Feature::Pause, Feature::OneWay]),
-    Focus::with("read-names-reused", &[Feature::Replay, Feature::Delay, Feature::Crash]),
-    Focus::with("forward-names-reused", &[Feature::Replay, Feature::Delay, Feature::Crash]),
-    Focus::voters("transfer-for-ever", 3, &[Feature::Transfer, Feature::Crash]),
+    Focus::only(
+        "read-names-reused",
+        3,
+        &[Feature::Replay, Feature::Delay, Feature::Reorder, Feature::Loss, Feature::Crash],
+    ),
+    Focus::only(
+        "forward-names-reused",
+        3,
+        &[Feature::Replay, Feature::Delay, Feature::Reorder, Feature::Loss, Feature::Crash],
+    ),
+    Focus::only("transfer-for-ever", 3, &[Feature::Transfer, Feature::Crash]),
     Focus::with("no-snapshot", &[Feature::Compact, Feature::Crash]),
-    Focus::voters("lost-snapshot-awaited", 3, &[Feature::Compact, Feature::Loss, Feature::Crash]),
+    Focus::only("lost-snapshot-awaited", 3, &[Feature::Compact, Feature::Loss, Feature::Crash]),
     Focus::with("snapshot-keeps-tail", &[Feature::Compact, Feature::Partition]),
     Focus::with("old-snapshot-taken", &[Feature::Compact, Feature::Replay]),
     Focus::with("append-while-installing", &[Feature::Compact, Feature::Replay]),
@@ -69,6 +81,7 @@ const FOCUS: &[Focus] = &[
     Focus::with("joint-left-early", &[Feature::Members]),
     Focus::with("joint-forgotten", &[Feature::Members, Feature::Crash]),
     Focus::with("outsider-counts", &[Feature::Members]),
+    Focus::with("log-sync-failure-ignored", &[Feature::FailDisk, Feature::Crash]),
 ];
 
 /// Found, but after more than a few seconds.
