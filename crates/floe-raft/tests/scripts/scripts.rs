@@ -93,6 +93,10 @@ scripts! {
         a_single_node_elects_itself
         stalled_disk_steps_down
         a_stalled_disk_hands_over
+        an_old_leader_is_elected_again
+        a_refusal_is_no_vote
+        a_restarted_leader_does_not_lead
+        repeated_answers_count_once
         a_stalled_disk_promises_no_vote
         a_stalled_disk_hands_over_to_nobody
         fast_failover
@@ -109,6 +113,9 @@ scripts! {
         leader_does_not_count_what_it_has_not_written
         slow_leader_disk
         batching
+        a_read_that_fails_sends_nothing
+        a_heartbeat_names_no_entry
+        a_divergent_tail_and_small_appends
         commit_hints_to_idle_followers
         under_load_commits_travel_with_entries
         appends_are_split_by_size
@@ -132,6 +139,7 @@ scripts! {
     commit {
         minority_leader_never_commits
         figure_8
+        applied_only_from_the_own_disk
         no_op_commits_older_terms
         commit_never_passes_what_was_verified
         learner_does_not_count
@@ -148,6 +156,7 @@ scripts! {
         without_a_leader
         lost_questions_are_asked_again
         wait_for_the_machine
+        after_a_restart
         a_single_node_reads
         by_lease
         by_lease_on_a_follower
@@ -170,6 +179,7 @@ scripts! {
         unknown_on_leader_change
         unknown_when_the_leader_dies
         decided_in_another_term
+        too_much_is_refused
     }
     transfer {
         to_a_peer_that_is_caught_up
@@ -178,10 +188,13 @@ scripts! {
         a_delayed_request_is_fenced
         a_request_of_an_earlier_term_is_ignored
         cleared_when_it_steps_down
+        a_repeated_invitation
         refusals
     }
     snapshot {
         for_a_lagging_follower
+        a_repeated_announcement
+        a_newer_one_is_not_sent_meanwhile
         for_a_learner
         stale
         drops_a_divergent_tail
