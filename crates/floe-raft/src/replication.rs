@@ -134,7 +134,8 @@ impl Node {
     fn witnessable(&self) -> Index {
         let Role::Leader(leader) = &self.role else { return Index::ZERO };
         let current = self.members.current();
-        if current.witnesses.is_empty() {
+        // One that is leaving is spoken to by a membership that has it no more, and votes by one that has.
+        if leader.progress.values().all(|progress| !progress.witness) {
             return self.log.last().index;
         }
         let own = Some(self.log.durable()).filter(|_| current.is_voter(self.config.id));

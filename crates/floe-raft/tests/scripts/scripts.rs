@@ -263,6 +263,7 @@ scripts! {
         it_answers_no_client
         its_vote_outlives_a_restart
         it_is_never_the_only_one
+        one_that_leaves_is_not_the_only_one
         it_follows_a_leader_that_is_no_voter
     }
     priority {
