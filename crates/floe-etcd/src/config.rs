@@ -40,6 +40,9 @@ pub struct Config {
     pub heartbeat_interval_ms: u64,
     /// A follower that hears no leader for a random time in `[1, 2)` times this starts an election; in milliseconds.
     pub election_timeout_ms: u64,
+    /// Read by lease, with this margin for the difference of the members' clocks, in milliseconds; the same on every
+    /// member. Without it every linearizable read is confirmed by a round of messages.
+    pub lease_drift_ms: Option<u64>,
     /// The largest request accepted, in bytes.
     pub max_request_bytes: usize,
     /// The most comparisons, or operations of a branch, in a txn.
@@ -95,6 +98,7 @@ impl Default for Config {
             max_learners: 1,
             heartbeat_interval_ms: 30,
             election_timeout_ms: 300,
+            lease_drift_ms: None,
             max_request_bytes: 1_572_864,
             max_txn_ops: 128,
             quota_backend_bytes: 0,
@@ -146,6 +150,16 @@ pub enum ConfigError {
     Timings {
         /// The heartbeat interval.
         heartbeat_interval_ms: u64,
+        /// The election timeout.
+        election_timeout_ms: u64,
+    },
+    /// The margin for the clocks leaves no time for a lease.
+    #[error(
+        "--lease-drift ({drift_ms} ms) must be less than the election timeout ({election_timeout_ms} ms)"
+    )]
+    LeaseDrift {
+        /// The margin.
+        drift_ms: u64,
         /// The election timeout.
         election_timeout_ms: u64,
     },
@@ -229,6 +243,9 @@ impl Config {
                 heartbeat_interval_ms: self.heartbeat_interval_ms,
                 election_timeout_ms: self.election_timeout_ms,
             });
+        }
+        if let Some(drift_ms) = self.lease_drift_ms.filter(|drift_ms| *drift_ms >= self.election_timeout_ms) {
+            return Err(ConfigError::LeaseDrift { drift_ms, election_timeout_ms: self.election_timeout_ms });
         }
         if self.watch_progress_notify_interval < Duration::from_millis(100) {
             return Err(ConfigError::ProgressNotifyInterval);

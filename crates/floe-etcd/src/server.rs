@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use floe::{Builder, Handle, NodeConfig, NodeId, Stopped};
+use floe::{Builder, Handle, Lease, NodeConfig, NodeId, Stopped};
 use floe_mvcc::{MemberInfo, Reply, StorageError, Store, StoreOptions};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
@@ -211,6 +211,7 @@ fn node_config(config: &Config, identity: &Identity) -> Result<NodeConfig, Start
     node.members = identity.addresses();
     node.heartbeat_interval = Duration::from_millis(config.heartbeat_interval_ms);
     node.election_timeout = Duration::from_millis(config.election_timeout_ms);
+    node.lease = config.lease_drift_ms.map(|ms| Lease { drift_margin: Duration::from_millis(ms) });
     // The edge refuses what is too large with the text that clients know, so the log must take all that passes it.
     node.command_bytes_max = node.command_bytes_max.max(config.max_message_bytes() as u64);
     Ok(node)

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use floe_raft::codec::decode_membership;
-use floe_raft::{Config, GroupId, HardState, LogId, Membership, Node, Restored, Write, WriteId};
+use floe_raft::{Config, GroupId, HardState, LogId, Membership, Node, ReadMode, Restored, Write, WriteId};
 use floe_wal::{Disk, Options, RecoveredGroup, Wal};
 use mio::{Poll, Waker};
 use tokio::sync::{oneshot, watch};
@@ -158,6 +158,7 @@ fn core_config(config: &NodeConfig) -> Config {
     core.election_timeout = config.election_timeout;
     core.priority = config.priority;
     core.command_bytes = config.command_bytes_max;
+    core.lease = config.lease;
     core
 }
 
@@ -348,6 +349,7 @@ fn start_apply<M: StateMachine>(
 fn limits(config: &NodeConfig, log_bytes: u64) -> Limits {
     Limits {
         election_timeout: config.election_timeout,
+        read_mode: if config.lease.is_some() { ReadMode::Lease } else { ReadMode::Index },
         command_bytes_max: config.command_bytes_max,
         applying_bytes_max: core_config(config).apply_bytes / 2,
         log: LogLimits {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use floe_raft::{LogId, NodeId};
+use floe_raft::{Lease, LogId, NodeId};
 
 /// The configuration of one node.
 #[derive(Clone, Debug)]
@@ -34,6 +34,11 @@ pub struct NodeConfig {
     /// How gladly this member leads. With 255, the default, it waits for nobody; with less it campaigns up to one election
     /// timeout later than others, and hands over to a caught-up member that has more.
     pub priority: u8,
+    /// Answer linearizable reads at once while the leader holds a lease, instead of after a round of messages. Right as
+    /// long as the clocks of the members run at rates that differ by less than the margin covers, and every member is
+    /// told the same. A dead leader is then waited for, since voters have promised so: failover takes a whole election
+    /// timeout.
+    pub lease: Option<Lease>,
     /// The largest command accepted, in bytes.
     pub command_bytes_max: u64,
     /// Proposals that wait for the driver, in bytes; beyond it the answer is `Busy`. Together with the largest
@@ -70,6 +75,7 @@ impl NodeConfig {
             heartbeat_interval: Duration::from_millis(30),
             election_timeout: Duration::from_millis(300),
             priority: u8::MAX,
+            lease: None,
             command_bytes_max: 16 << 20,
             queued_bytes_max: 32 << 20,
             queued_max: 1 << 16,

@@ -47,8 +47,8 @@ pub use error::{
     TransferError, UnknownCause,
 };
 pub use floe_raft::{
-    Index, LogId, Membership, MembershipChange, MembershipOperation, NodeId, ProgressState, ProgressStatus,
-    RoleKind, Term,
+    Index, Lease, LogId, Membership, MembershipChange, MembershipOperation, NodeId, ProgressState,
+    ProgressStatus, RoleKind, Term,
 };
 pub use handle::{Applied, Handle, Stopped};
 pub use identity::Owner;

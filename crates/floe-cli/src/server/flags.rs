@@ -53,6 +53,13 @@ pub(crate) struct Flags {
     /// How long without a leader before an election, in ms; at least 5 heartbeats [default: 300]
     #[arg(long, value_name = "MS", value_parser = duration::parse_ms, help_heading = "Timing")]
     pub(crate) election_timeout: Option<u64>,
+    /// How a linearizable read is confirmed; the same on every member [default: index]
+    #[arg(long, value_name = "MODE", help_heading = "Timing")]
+    pub(crate) read_mode: Option<ReadMode>,
+    /// With --read-mode lease: how much earlier a lease ends than voters keep it, for clocks that run at different rates
+    /// [default: a tenth of the election timeout]
+    #[arg(long, value_name = "MS", value_parser = duration::parse_ms, help_heading = "Timing")]
+    pub(crate) lease_drift: Option<u64>,
     /// How often an idle watch that asked for it is told the revision [default: 10m]
     #[arg(long, value_name = "TIME", value_parser = duration::parse, help_heading = "Timing")]
     pub(crate) watch_progress_notify_interval: Option<Duration>,
@@ -90,9 +97,20 @@ pub(crate) enum State {
     Existing,
 }
 
+/// How a linearizable read is confirmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReadMode {
+    /// By a round of messages; depends on no clock
+    Index,
+    /// At once while the leader holds a lease; right while the members' clocks run alike, and a dead leader is waited for
+    Lease,
+}
+
 /// Why flags do not make a configuration.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum FlagsError {
+    #[error("--lease-drift means nothing without --read-mode lease")]
+    DriftWithoutLease,
     #[error("--{flag}: {source}")]
     Url { flag: &'static str, source: UrlError },
     #[error("--initial-cluster: `{0}` is not like n1=http://10.0.0.1:2380")]
@@ -129,7 +147,14 @@ impl Flags {
             Some(list) if !list.is_empty() => cluster(list)?,
             Some(_) | None => vec![(name.clone(), advertise_peers.clone())],
         };
+        let election_timeout_ms = self.election_timeout.unwrap_or(defaults.election_timeout_ms);
+        let lease_drift_ms = match (self.read_mode, self.lease_drift) {
+            (Some(ReadMode::Lease), drift) => Some(drift.unwrap_or(election_timeout_ms / 10)),
+            (None | Some(ReadMode::Index), Some(_)) => return Err(FlagsError::DriftWithoutLease),
+            (None | Some(ReadMode::Index), None) => None,
+        };
         Ok(Config {
+            lease_drift_ms,
             data_dir: self.data_dir.clone().unwrap_or_else(|| data_dir(&name)),
             name,
             listen_client_urls: listen_clients.unwrap_or(defaults.listen_client_urls),
@@ -148,7 +173,7 @@ impl Flags {
             strict_reconfig_check: self.strict_reconfig_check.unwrap_or(defaults.strict_reconfig_check),
             max_learners: self.max_learners.unwrap_or(defaults.max_learners),
             heartbeat_interval_ms: self.heartbeat_interval.unwrap_or(defaults.heartbeat_interval_ms),
-            election_timeout_ms: self.election_timeout.unwrap_or(defaults.election_timeout_ms),
+            election_timeout_ms,
             max_request_bytes: self.max_request_bytes.unwrap_or(defaults.max_request_bytes),
             max_txn_ops: self.max_txn_ops.unwrap_or(defaults.max_txn_ops),
             max_concurrent_streams: self.max_concurrent_streams.unwrap_or(defaults.max_concurrent_streams),
@@ -245,6 +270,18 @@ mod tests {
             matches!(error, FlagsError::AdvertiseNeeded { needed: "advertise-client-urls", .. }),
             "{error}"
         );
+    }
+
+    #[test]
+    fn leases_are_asked_for_and_have_a_margin() {
+        let drift = |read_mode, lease_drift| {
+            let flags = Flags { read_mode, lease_drift, election_timeout: Some(500), ..Flags::default() };
+            config(&flags).map(|config| config.lease_drift_ms)
+        };
+        assert_eq!(drift(None, None), Ok(None));
+        assert_eq!(drift(Some(ReadMode::Lease), None), Ok(Some(50)));
+        assert_eq!(drift(Some(ReadMode::Lease), Some(20)), Ok(Some(20)));
+        assert_eq!(drift(Some(ReadMode::Index), Some(20)), Err(FlagsError::DriftWithoutLease));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use floe_etcd::proto::etcdserverpb::{
 };
 use tonic::{Code, Request};
 
-use crate::harness::{Member, fails, get, local, put, single, soon, three, until};
+use crate::harness::{Member, fails, get, local, put, single, soon, three, three_with, until};
 
 /// The position of the leader.
 fn leader(members: &[Member]) -> usize {
@@ -115,4 +115,25 @@ async fn who_a_member_is_stands_in_its_data_directory() {
     assert_eq!((server.identity().member, server.identity().cluster), (identity.member, identity.cluster));
     soon(server.wait_ready()).await;
     soon(server.shutdown()).await;
+}
+
+#[tokio::test]
+async fn a_read_by_lease_costs_no_message_and_sees_everything() {
+    let members = three_with(|config| config.lease_drift_ms = Some(30)).await;
+    let leader = &members[leader(&members)];
+    for n in 0..200 {
+        let text = n.to_string();
+        soon(members[n % 3].put("a", &text)).await;
+        // On whatever member it is asked.
+        let read = soon(members[(n + 1) % 3].get("a")).await;
+        assert_eq!(read.kvs[0].value, text);
+    }
+    // Rounds of heartbeats for reads would be two messages each.
+    let sent = || leader.server.handle().status().counters.messages_sent;
+    let (before, start) = (sent(), std::time::Instant::now());
+    for _ in 0..500 {
+        soon(leader.get("a")).await;
+    }
+    let heartbeats = 2 * (start.elapsed().as_millis() as u64 / leader.config().heartbeat_interval_ms + 2);
+    assert!(sent() - before <= heartbeats + 100, "{} messages for 500 reads", sent() - before);
 }

@@ -52,6 +52,11 @@ pub(crate) async fn single() -> Member {
 
 /// Three members, ready.
 pub(crate) async fn three() -> Vec<Member> {
+    three_with(|_| {}).await
+}
+
+/// Three members with settings of their own.
+pub(crate) async fn three_with(change: impl Fn(&mut Config)) -> Vec<Member> {
     // The ports are free when they are looked for; each test looks for its own.
     let ports: Vec<TcpListener> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
     let peers: Vec<(&str, u16)> = ["n1", "n2", "n3"]
@@ -64,6 +69,7 @@ pub(crate) async fn three() -> Vec<Member> {
     for (name, port) in &peers {
         let mut config = config(name, &peers);
         config.listen_peer_urls = vec![local(*port)];
+        change(&mut config);
         members.push(Member::start(config, TempDir::new().unwrap()).await);
     }
     for member in &members {

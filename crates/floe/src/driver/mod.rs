@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use floe_raft::{Fetched, Index, LogId, Message, Node, NodeId, Term, Time};
+use floe_raft::{Fetched, Index, LogId, Message, Node, NodeId, ReadMode, Term, Time};
 use mio::{Events, Poll};
 
 use crate::apply_thread::ApplyWork;
@@ -55,6 +55,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     pub(crate) election_timeout: Duration,
+    pub(crate) read_mode: ReadMode,
     pub(crate) command_bytes_max: u64,
     /// Applied entries that are reported while nothing waits for them do not wake the driver, unless this many
     /// bytes are out: half of what the core gives out at most.
@@ -371,7 +372,7 @@ impl<R: Send + 'static> Driver<R> {
     fn read(&mut self, now: Time, waiters: Vec<ReadWaiter>) {
         let read = self.reads.next_id();
         self.reads.wait(read, waiters);
-        let refused = match self.parts.node.read(now, read, floe_raft::ReadMode::Index) {
+        let refused = match self.parts.node.read(now, read, self.parts.limits.read_mode) {
             Ok(()) => return,
             Err(floe_raft::ReadError::NoLeader) => ReadError::NoLeader,
             Err(floe_raft::ReadError::Busy) => ReadError::Busy,
