@@ -35,6 +35,9 @@ const PAUSE: Duration = Duration::from_millis(20);
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(10);
 const FAULTS_SHOWN: usize = 10;
 
+/// What etcd's `MemberPromote` says of a voter.
+const IS_VOTER: &str = "etcdserver: can only promote a learner member";
+
 /// What the writers and the rest share.
 struct Shared {
     ledger: Mutex<Ledger>,
@@ -71,6 +74,10 @@ struct Churn {
     shared: Arc<Shared>,
     /// Positions of those that belong to the cluster.
     members: Vec<usize>,
+    /// Those of them that certainly vote and are not about to leave. Of at least three of these one may be killed.
+    voters: Vec<usize>,
+    /// A voter is dead already.
+    sparing: bool,
     until: Instant,
     changes: u32,
     kills: u32,
@@ -91,7 +98,17 @@ pub(crate) async fn run(minutes: f64, seed: u64, binary: PathBuf) -> Result<()> 
     });
     let until = Instant::now() + Duration::from_secs_f64(minutes * 60.0);
     let random = StdRng::seed_from_u64(seed);
-    let mut churn = Churn { cluster, random, shared, members: vec![0], until, changes: 0, kills: 0 };
+    let mut churn = Churn {
+        cluster,
+        random,
+        shared,
+        members: vec![0],
+        voters: vec![0],
+        sparing: false,
+        until,
+        changes: 0,
+        kills: 0,
+    };
     match churn.play().await {
         Ok(()) => {
             let (acknowledged, unknown) = lock(&churn.shared.ledger).counts();
@@ -200,7 +217,8 @@ impl Churn {
         self.cluster.let_join(new, list.join(","));
         self.cluster.start(new)?;
         self.members.push(new);
-        if self.random.random_bool(0.3) {
+        // Of two voters none can be spared, and one that is added as a voter may vote at once.
+        if (learner || self.voters.len() >= 3) && self.random.random_bool(0.3) {
             // It may die at any moment of its first start.
             sleep(Duration::from_millis(self.random.random_range(1..400))).await;
             self.cluster.kill(new)?;
@@ -219,16 +237,32 @@ impl Churn {
             let is_promoted = |members: &[Member]| position(members).is_some_and(|(_, learner)| !learner);
             let url = url.clone();
             let promote = move |client: Client, members: Vec<Member>| {
-                let id = members
-                    .iter()
-                    .find(|member| member.peer_ur_ls.contains(&url))
-                    .map_or(0, |member| member.id);
+                let new = members.iter().find(|member| member.peer_ur_ls.contains(&url));
+                let id = new.map_or(0, |member| member.id);
                 async move { client.promote_member(id).await }
             };
             self.change(promote, is_promoted, &format!("promoting {}", self.cluster.name(new))).await?;
         }
+        let (id, _) = position(&members).context("a member that was added has an id")?;
+        self.votes(id).await.with_context(|| what.clone())?;
+        self.voters.push(new);
         self.caught_up().await.with_context(|| what)?;
         Ok(())
+    }
+
+    /// Waits until a member votes: one that was added as a voter does so when it has caught up, and is listed as a voter
+    /// before.
+    async fn votes(&self, id: u64) -> Result<()> {
+        let begun = Instant::now();
+        loop {
+            let at = self.voters[0];
+            let outcome = self.cluster.client(at, CALL_LIMIT)?.promote_member(id).await;
+            if outcome.is_err_and(|status| status.message() == IS_VOTER) {
+                return Ok(());
+            }
+            ensure!(begun.elapsed() < CHANGE_LIMIT, "member {id:x} does not become a voter");
+            sleep(PAUSE).await;
+        }
     }
 
     async fn remove(&mut self, old: usize) -> Result<()> {
@@ -246,33 +280,31 @@ impl Churn {
             }
         };
         self.cluster.let_leave(old);
-        self.change_without(remove, is_gone, &what, Some(old)).await?;
+        // One that is removed while it is dead is told by nobody, and has to find out.
+        let is_dead = self.voters.len() >= 3 && self.random.random_bool(0.25) && self.all_voters_up().await?;
+        self.voters.retain(|&member| member != old);
         self.members.retain(|&member| member != old);
+        if is_dead {
+            self.cluster.kill(old)?;
+            self.kills += 1;
+            self.sparing = true;
+        }
+        self.change(remove, is_gone, &what).await?;
         self.publish()?;
-        self.cluster.ends_as_removed(old).await?;
-        Ok(())
+        if is_dead {
+            self.sparing = false;
+            self.cluster.start(old)?;
+        }
+        self.cluster.ends_as_removed(old).await
     }
 
+    /// Asks for a change until the cluster says that it is made, and kills somebody in the middle of it, often. Returns
+    /// the members.
     async fn change<F>(
         &mut self,
         call: impl Fn(Client, Vec<Member>) -> F,
         is_done: impl Fn(&[Member]) -> bool,
         what: &str,
-    ) -> Result<Vec<Member>>
-    where
-        F: Future<Output = Result<(), tonic::Status>> + Send + 'static,
-    {
-        self.change_without(call, is_done, what, None).await
-    }
-
-    /// Asks for a change until the cluster says that it is made, and kills somebody in the middle of it, often. Returns
-    /// the members.
-    async fn change_without<F>(
-        &mut self,
-        call: impl Fn(Client, Vec<Member>) -> F,
-        is_done: impl Fn(&[Member]) -> bool,
-        what: &str,
-        leaving: Option<usize>,
     ) -> Result<Vec<Member>>
     where
         F: Future<Output = Result<(), tonic::Status>> + Send + 'static,
@@ -301,10 +333,7 @@ impl Churn {
                 if let Some(victim) = victim {
                     sleep(Duration::from_millis(self.random.random_range(100..900))).await;
                     self.cluster.start(victim)?;
-                    // One that was removed while it was dead has no leader any more; it finds that out and ends.
-                    if Some(victim) != leaving {
-                        self.starts(victim).await?;
-                    }
+                    self.starts(victim).await?;
                 }
             }
             if begun.elapsed() > CHANGE_LIMIT {
@@ -317,22 +346,24 @@ impl Churn {
     /// Whom to kill now, if anybody: with fewer than three voters, or one that is away, nobody could be spared. The
     /// leader often.
     async fn victim(&mut self) -> Result<Option<usize>> {
-        if self.members.len() < 3 || !self.random.random_bool(0.5) || !self.all_voters_up().await? {
+        let may_kill = self.voters.len() >= 3 && !self.sparing;
+        if !may_kill || !self.random.random_bool(0.5) || !self.all_voters_up().await? {
             return Ok(None);
         }
-        let mut victim = self.members[self.random.random_range(0..self.members.len())];
+        let victim = self.voters[self.random.random_range(0..self.voters.len())];
         if self.random.random_bool(0.4) {
-            victim = self.cluster.leader(&self.members.clone()).await?;
+            let leader = self.cluster.leader(&self.members.clone()).await?;
+            // One that is about to leave may lead.
+            return Ok(Some(leader).filter(|leader| self.voters.contains(leader)));
         }
         Ok(Some(victim))
     }
 
-    /// Whether there are three voters at least, and every member answers.
+    /// Whether every voter answers what is confirmed with a majority.
     async fn all_voters_up(&self) -> Result<bool> {
-        for &member in &self.members {
+        for &member in &self.voters {
             let client = self.cluster.client(member, CALL_LIMIT)?;
-            let Ok(status) = client.status().await else { return Ok(false) };
-            if status.is_learner || client.read(Bytes::from_static(b"health"), false).await.is_err() {
+            if client.read(Bytes::from_static(b"health"), false).await.is_err() {
                 return Ok(false);
             }
         }
