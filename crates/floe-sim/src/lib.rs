@@ -16,6 +16,7 @@ mod check;
 mod clock;
 mod faults;
 mod graph;
+mod groups;
 mod host;
 mod image;
 mod liveness;

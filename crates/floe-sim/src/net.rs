@@ -14,12 +14,12 @@ use crate::trace::EventId;
 
 /// Something on its way between two hosts.
 #[derive(Clone, Debug)]
-pub(crate) struct Packet {
+pub(crate) struct Packet<B = Body> {
     pub(crate) from: NodeId,
     pub(crate) to: NodeId,
     /// The event that sent it.
     pub(crate) cause: EventId,
-    pub(crate) body: Body,
+    pub(crate) body: B,
 }
 
 /// What a packet carries.
@@ -47,7 +47,7 @@ pub(crate) struct SnapshotState {
 
 /// All links of a world.
 #[derive(Debug)]
-pub(crate) struct Network {
+pub(crate) struct Network<B = Body> {
     plan: NetworkPlan,
     rng: Rng,
     /// How many cuts each directed link has.
@@ -56,7 +56,7 @@ pub(crate) struct Network {
     /// When the last packet of each link arrives, for those that keep the order.
     last_arrival: BTreeMap<Link, Moment>,
     /// Some of the packets ever sent, to be sent again.
-    past: Vec<Packet>,
+    past: Vec<Packet<B>>,
     sent: u64,
     /// The nodes between which the network is perfect now.
     healed: BTreeSet<NodeId>,
@@ -65,7 +65,7 @@ pub(crate) struct Network {
 /// How many old packets are kept for replays.
 const PAST: usize = 128;
 
-impl Network {
+impl<B: Clone> Network<B> {
     pub(crate) fn new(seed: u64, plan: NetworkPlan) -> Self {
         Self {
             plan,
@@ -84,9 +84,9 @@ impl Network {
     pub(crate) fn send(
         &mut self,
         now: Moment,
-        packet: Packet,
+        packet: Packet<B>,
         extra: u64,
-        arrivals: &mut Vec<(Moment, Packet)>,
+        arrivals: &mut Vec<(Moment, Packet<B>)>,
     ) -> Option<&'static str> {
         let link = Link { from: packet.from, to: packet.to };
         if self.perfect(link) {
@@ -189,7 +189,7 @@ impl Network {
 
     /// Keeps a sample of all packets ever sent, in which every one of them is equally likely (reservoir sampling),
     /// so that a replayed packet may be very old.
-    fn remember(&mut self, packet: &Packet) {
+    fn remember(&mut self, packet: &Packet<B>) {
         if self.plan.replay == 0 {
             return;
         }

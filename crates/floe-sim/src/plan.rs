@@ -132,6 +132,8 @@ pub struct Restrictions {
     pub graph: Option<Graph>,
     /// The number of clients, instead of the seed's own.
     pub clients: Option<u64>,
+    /// The number of groups, instead of the seed's own.
+    pub groups: Option<u64>,
     /// Features that are on, whatever the seed has drawn.
     pub with: BTreeSet<Feature>,
     /// Features that are off, even those.
@@ -227,6 +229,8 @@ pub struct Plan {
     pub learners: Vec<NodeId>,
     /// Those who may join later, numbered after the learners.
     pub joiners: Vec<NodeId>,
+    /// How many groups the machines share. Most worlds have one and look at it closely.
+    pub groups: u64,
     /// The features that are on.
     pub features: BTreeSet<Feature>,
     /// The core's configuration; each node puts its own id in.
@@ -272,7 +276,9 @@ impl Plan {
             // Without them a node that is cut off may disturb the others for ever, and nothing is promised.
             (config.pre_vote, config.check_quorum) = (true, true);
         }
-        let seconds = restrictions.seconds.unwrap_or(60);
+        let groups = restrictions.groups.unwrap_or_else(|| draw_groups(seed));
+        let groups = if restrictions.graph.is_some() { 1 } else { groups.clamp(1, 1_000) };
+        let seconds = restrictions.seconds.unwrap_or(if groups > 1 { GROUPS_SECONDS } else { 60 });
         let end = Moment(seconds * SECOND);
         let nodes: Vec<NodeId> = voters.iter().chain(&learners).chain(&joiners).copied().collect();
         let schedule = schedule::draw(seed, &features, &voters, &nodes, end)
@@ -286,6 +292,7 @@ impl Plan {
             voters,
             learners,
             joiners,
+            groups,
             features,
             config,
             network,
@@ -323,6 +330,15 @@ fn draw_joiners(seed: u64, features: &BTreeSet<Feature>, before: u64) -> Vec<Nod
     }
     let mut rng = Feature::Members.stream(seed, Stream::Plan);
     (1..=rng.between(1, 6)).map(|nth| NodeId(before + nth)).collect()
+}
+
+/// How long the chaos lasts where there are many groups. Each of them costs as much as a world of one.
+const GROUPS_SECONDS: u64 = 15;
+
+/// One group in most seeds, up to fifty in the others. From a stream of its own: it moves nothing else.
+fn draw_groups(seed: u64) -> u64 {
+    let mut rng = Rng::new(seed ^ 0x6772_6F75, Stream::Plan);
+    if rng.chance(62_500) { rng.magnitude(2, 50) } else { 1 }
 }
 
 fn draw_config(rng: &mut Rng, seed: u64, features: &BTreeSet<Feature>) -> Config {

@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::check::{Checked, Invariant, Violation, broken};
 use crate::clock::{Moment, SECOND};
 use crate::graph::Graph;
+use crate::groups;
 use crate::mutant::Mutant;
 use crate::plan::{Plan, Restrictions};
 use crate::trace::{Sink, Trace, TraceHash};
@@ -87,6 +88,9 @@ impl Outcome {
         if let Some(clients) = restrictions.clients {
             command += &format!(" --clients {clients}");
         }
+        if let Some(groups) = restrictions.groups {
+            command += &format!(" --groups {groups}");
+        }
         if let Some(seconds) = restrictions.seconds {
             command += &format!(" --seconds {seconds}");
         }
@@ -142,7 +146,14 @@ fn run_with(seed: u64, options: &Options, sink: Option<Sink>) -> Outcome {
     if let Some(mutant) = options.mutant {
         mutant.needs(&mut restrictions);
     }
+    // Mutants are looked for where one group is looked at closely.
+    restrictions.groups = if options.mutant.is_some() { Some(1) } else { restrictions.groups };
     let plan = Plan::draw(seed, &restrictions);
+    if plan.groups > 1 {
+        let (violation, hash, statistics) = groups::run(plan, Trace::new(sink));
+        let Options { restrictions, mutant } = options.clone();
+        return Outcome { seed, restrictions, mutant, violation, hash, statistics };
+    }
     let mut world = World::new(plan, options.mutant, Trace::new(sink));
     let graph = restrictions.graph;
     // A panic is a finding like any other, with a seed that repeats it.

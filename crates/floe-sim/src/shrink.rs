@@ -104,6 +104,11 @@ impl Search {
                 break;
             }
         }
+        for groups in 1..self.plan().groups {
+            if self.takes(invariant, Restrictions { groups: Some(groups), ..self.restrictions() }) {
+                break;
+            }
+        }
         for clients in 1..self.plan().workload.clients {
             if self.takes(invariant, Restrictions { clients: Some(clients), ..self.restrictions() }) {
                 break;

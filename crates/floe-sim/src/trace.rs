@@ -5,7 +5,8 @@
 
 use std::fmt::Write as _;
 
-use floe_raft::{Entry, Envelope, HardState, Index, LogId, Message, NodeId, RoleKind, Term, Write};
+use floe_multi::Beat;
+use floe_raft::{Entry, Envelope, GroupId, HardState, Index, LogId, Message, NodeId, RoleKind, Term, Write};
 
 use crate::check::Violation;
 use crate::clock::Moment;
@@ -172,6 +173,13 @@ pub(crate) enum Happening<'a> {
     Violated {
         violation: &'a Violation,
     },
+    Group {
+        group: GroupId,
+        members: &'a str,
+    },
+    Beat {
+        beat: &'a Beat,
+    },
 }
 
 /// A reader of descriptions.
@@ -317,6 +325,12 @@ impl Happening<'_> {
                 out.text("kind", "sent");
                 describe_envelope(envelope, out);
             }
+            Self::Group { group, members } => {
+                out.text("kind", "group");
+                out.number("group", group.0);
+                out.text("members", members);
+            }
+            Self::Beat { beat } => describe_beat(beat, out),
             Self::Arrived { from, to } => pair(out, "arrived", *from, *to),
             Self::Lost { from, to, why } => {
                 pair(out, "lost", *from, *to);
@@ -459,9 +473,20 @@ impl Happening<'_> {
             | Self::Liveness { .. }
             | Self::Invoked { .. }
             | Self::Answered { .. }
+            | Self::Group { .. }
+            | Self::Beat { .. }
             | Self::Violated { .. } => {}
         }
     }
+}
+
+fn describe_beat(beat: &Beat, out: &mut impl Fields) {
+    pair(out, "beat", beat.from, beat.to);
+    out.number("heartbeats", beat.heartbeats.len() as u64);
+    out.number("answers", beat.answers.len() as u64);
+    out.number("version", beat.vouch.version);
+    out.number("changes", beat.vouch.changes.len() as u64);
+    out.number("refusals", beat.refusals.len() as u64);
 }
 
 fn at(out: &mut impl Fields, kind: &str, node: NodeId) {

@@ -31,6 +31,9 @@ struct Arguments {
     /// The number of voters, instead of each seed's own.
     #[arg(long)]
     voters: Option<u64>,
+    /// The number of groups that the machines share, instead of each seed's own.
+    #[arg(long)]
+    groups: Option<u64>,
     /// Features that are off, by name, separated by commas.
     #[arg(long, value_delimiter = ',')]
     without: Vec<Feature>,
@@ -91,6 +94,7 @@ fn options(arguments: &Arguments) -> Options {
     let restrictions = Restrictions {
         voters: arguments.voters,
         graph: arguments.graph,
+        groups: arguments.groups,
         with,
         without,
         ..Restrictions::default()

@@ -47,6 +47,9 @@ struct Less {
     /// The number of clients, instead of the seed's own
     #[arg(long)]
     clients: Option<u64>,
+    /// The number of groups that the machines share, instead of the seed's own
+    #[arg(long)]
+    groups: Option<u64>,
     /// How many simulated seconds the faults last
     #[arg(long)]
     seconds: Option<u64>,
@@ -66,11 +69,11 @@ struct Less {
 
 impl Less {
     fn options(self) -> Options {
-        let Self { voters, graph, clients, seconds, with, without, skip, mutant } = self;
+        let Self { voters, graph, clients, groups, seconds, with, without, skip, mutant } = self;
         let (with, without) = (BTreeSet::from_iter(with), BTreeSet::from_iter(without));
         let skip = BTreeSet::from_iter(skip);
         Options {
-            restrictions: Restrictions { voters, graph, clients, with, without, skip, seconds },
+            restrictions: Restrictions { voters, graph, clients, groups, with, without, skip, seconds },
             mutant,
         }
     }

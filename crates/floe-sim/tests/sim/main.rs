@@ -3,6 +3,7 @@
 
 mod determinism;
 mod graphs;
+mod groups;
 mod mutants;
 mod reach;
 mod seeds;
