@@ -169,9 +169,9 @@ fn refused(endpoint: &str, status: Status) -> Failure {
     Failure::Refused { endpoint: endpoint.to_owned(), status: Box::new(status) }
 }
 
-fn write_failure(endpoint: &str, status: Status) -> Failure {
-    // A code that names what is wrong with the request, or with the store, was given instead of doing it.
-    let definite = matches!(
+/// Whether the write was refused instead of done: its code names what is wrong with the request, or with the store.
+pub(crate) fn is_definite(status: &Status) -> bool {
+    matches!(
         status.code(),
         Code::InvalidArgument
             | Code::NotFound
@@ -186,8 +186,11 @@ fn write_failure(endpoint: &str, status: Status) -> Failure {
     ) || status.message() == "etcdserver: too many requests"
         || status.message() == "etcdserver: no leader"
         || status.message() == "etcdserver: unhealthy cluster"
-        || status.message() == "etcdserver: re-configuration failed due to not enough started members";
-    if definite {
+        || status.message() == "etcdserver: re-configuration failed due to not enough started members"
+}
+
+fn write_failure(endpoint: &str, status: Status) -> Failure {
+    if is_definite(&status) {
         return refused(endpoint, status);
     }
     Failure::Unknown { endpoint: endpoint.to_owned(), status: Box::new(status) }

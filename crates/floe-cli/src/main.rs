@@ -11,6 +11,7 @@ mod bytes_of;
 mod client;
 mod command;
 mod environment;
+mod once;
 mod print;
 mod server;
 

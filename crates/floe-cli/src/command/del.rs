@@ -38,9 +38,9 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let Selection { key, range_end } = Selection::new(key, range_end, Reach::of(prefix, from_key));
     let request = DeleteRangeRequest { key, range_end, prev_kv };
     let reply = connection
-        .write(async |channel| {
+        .write_once(async |channel, name| {
             let mut client = KvClient::new(channel).max_decoding_message_size(usize::MAX);
-            client.delete_range(request.clone()).await
+            client.delete_range(name.on(request.clone())).await
         })
         .await?;
     Printer::new(connection.write_out).del(&reply.into_inner())?;

@@ -42,9 +42,9 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     };
     let request = PutRequest { key: argument(key), value, lease, prev_kv, ..PutRequest::default() };
     let reply = connection
-        .write(async |channel| {
+        .write_once(async |channel, name| {
             let mut client = KvClient::new(channel).max_decoding_message_size(usize::MAX);
-            client.put(request.clone()).await
+            client.put(name.on(request.clone())).await
         })
         .await?;
     Printer::new(connection.write_out).put(&reply.into_inner())?;
