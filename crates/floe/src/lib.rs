@@ -29,6 +29,7 @@ mod inbox;
 mod limit;
 mod members;
 mod net;
+mod once;
 mod queue;
 mod snapshot;
 mod state_machine;
@@ -50,7 +51,9 @@ pub use floe_raft::{
     Index, Lease, LogId, Membership, MembershipChange, MembershipOperation, NodeId, ProgressState,
     ProgressStatus, RoleKind, Term,
 };
+pub use floe_session as session;
 pub use handle::{Applied, Handle, Stopped};
 pub use identity::Owner;
+pub use once::{Answer, NotInMemory, Once};
 pub use state_machine::{Batch, Command, Snapshot, StateMachine};
 pub use status::{Counters, Histogram, Leadership, NodeStatus};
