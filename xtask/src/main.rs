@@ -42,7 +42,7 @@ enum Task {
     Crash(Processes),
     /// Grow, replace and shrink a cluster of real floe processes that is written to, and kill some on the way.
     Churn(Processes),
-    /// Play the crash phases R24, R27 and the split brain R29 on real floe processes.
+    /// Play the crash phases R23 to R28 and the split brain R29 on real floe processes.
     Phases(Processes),
 }
 

@@ -4,15 +4,18 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
+use floe_etcd::REQUEST_ID;
 use floe_etcd::proto::etcdserverpb::cluster_client::ClusterClient;
 use floe_etcd::proto::etcdserverpb::kv_client::KvClient;
 use floe_etcd::proto::etcdserverpb::maintenance_client::MaintenanceClient;
 use floe_etcd::proto::etcdserverpb::{
     HashKvRequest, Member, MemberAddRequest, MemberListRequest, MemberPromoteRequest, MemberRemoveRequest,
-    PutRequest, RangeRequest, StatusRequest, StatusResponse,
+    PutRequest, PutResponse, RangeRequest, StatusRequest, StatusResponse, TxnRequest, TxnResponse,
 };
-use tonic::Status;
+use floe_session::RequestId;
+use tonic::metadata::AsciiMetadataValue;
 use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
 
 use crate::ledger::Found;
 
@@ -62,6 +65,24 @@ impl Client {
             .header
             .map(|header| header.revision)
             .ok_or_else(|| Status::data_loss("a reply without a header"))
+    }
+
+    /// Puts under a name: done once, whoever is asked and however often.
+    pub(crate) async fn put_named(
+        &self,
+        name: RequestId,
+        request: PutRequest,
+    ) -> Result<PutResponse, Status> {
+        Ok(self.kv().put(named(name, request)?).await?.into_inner())
+    }
+
+    /// Runs a transaction under a name.
+    pub(crate) async fn txn_named(
+        &self,
+        name: RequestId,
+        request: TxnRequest,
+    ) -> Result<TxnResponse, Status> {
+        Ok(self.kv().txn(named(name, request)?).await?.into_inner())
     }
 
     /// Reads a key, linearizable unless `serializable`.
@@ -134,6 +155,14 @@ impl Client {
         let reply = client.hash_kv(HashKvRequest { revision }).await?.into_inner();
         Ok(Hash { hash: reply.hash, compact_revision: reply.compact_revision })
     }
+}
+
+fn named<T>(name: RequestId, message: T) -> Result<Request<T>, Status> {
+    let value = AsciiMetadataValue::try_from(name.to_string())
+        .map_err(|_| Status::internal("a request's name is no metadata"))?;
+    let mut request = Request::new(message);
+    request.metadata_mut().insert(REQUEST_ID, value);
+    Ok(request)
 }
 
 fn found(kv: floe_etcd::proto::mvccpb::KeyValue) -> Found {

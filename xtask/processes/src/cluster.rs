@@ -229,6 +229,36 @@ impl Cluster {
         Ok(())
     }
 
+    /// Stops a member in its tracks, with SIGSTOP: its sockets stay, nobody reads them. Returns when each of its threads
+    /// has stopped: on a busy machine one may go on for a while after the signal.
+    pub(crate) async fn pause(&self, member: usize) -> Result<()> {
+        self.signal(member, "-STOP")?;
+        let process = self.members[member].process.as_ref().context("the member does not run")?;
+        let threads = PathBuf::from(format!("/proc/{}/task", process.id()));
+        let begun = Instant::now();
+        while !all_stopped(&threads)? {
+            if begun.elapsed() > CALL_LIMIT {
+                bail!("{} does not stop", self.name(member));
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        Ok(())
+    }
+
+    /// Lets a paused member go on.
+    pub(crate) fn resume(&self, member: usize) -> Result<()> {
+        self.signal(member, "-CONT")
+    }
+
+    fn signal(&self, member: usize, signal: &str) -> Result<()> {
+        let process = self.members[member].process.as_ref().context("the member does not run")?;
+        let status = Command::new("kill").arg(signal).arg(process.id().to_string()).status()?;
+        if !status.success() {
+            bail!("kill {signal} failed for {}", self.name(member));
+        }
+        Ok(())
+    }
+
     /// Ends several members at the same moment: all signals first, then the waiting.
     pub(crate) fn kill_together(&mut self, members: &[usize]) -> Result<()> {
         for &member in members {
@@ -340,7 +370,7 @@ impl Cluster {
                 for entry in fs::read_dir(&path)? {
                     waiting.push(entry?.path());
                 }
-            } else if fs::read(&path)?.windows(bytes.len()).any(|window| window == bytes) {
+            } else if contains(&fs::read(&path)?, bytes) {
                 return Ok(true);
             }
         }
@@ -351,6 +381,32 @@ impl Cluster {
     pub(crate) fn keep(&mut self) -> Option<PathBuf> {
         self.directory.take().map(TempDir::keep)
     }
+}
+
+/// Whether `wanted` is somewhere in `bytes`. Log files are mostly zeros, so it looks for the first byte first.
+fn contains(mut bytes: &[u8], wanted: &[u8]) -> bool {
+    let Some(first) = wanted.first() else {
+        return true;
+    };
+    while let Some(at) = bytes.iter().position(|byte| byte == first) {
+        if bytes[at..].starts_with(wanted) {
+            return true;
+        }
+        bytes = &bytes[at + 1..];
+    }
+    false
+}
+
+/// Whether every thread of a process is stopped, by the third field of its `stat`, which follows the name in brackets.
+fn all_stopped(threads: &Path) -> Result<bool> {
+    for thread in fs::read_dir(threads)? {
+        let stat = fs::read_to_string(thread?.path().join("stat"))?;
+        let state = stat.rsplit_once(')').and_then(|(_, fields)| fields.split_whitespace().next());
+        if state != Some("T") {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Members that hold the same revision and different contents.

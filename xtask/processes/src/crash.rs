@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
+use floe_etcd::proto::etcdserverpb::request_op::Request as Op;
+use floe_etcd::proto::etcdserverpb::{PutRequest, RequestOp, TxnRequest};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -15,10 +17,12 @@ use tokio::time::sleep;
 
 use crate::client::Client;
 use crate::cluster::{Agreement, Cluster};
+use crate::insistent::{self, Insistent};
 use crate::ledger::Ledger;
 use crate::network::Network;
 
 const MEMBERS: usize = 3;
+/// Of these, every second one names its requests and tries each until it is answered.
 const WRITERS: u64 = 4;
 const ELECTION_TIMEOUT_MS: u32 = 300;
 const WRITE_LIMIT: Duration = Duration::from_secs(4);
@@ -78,8 +82,15 @@ async fn play(cluster: &mut Cluster, rounds: u32, mut random: StdRng) -> Result<
         clients,
     });
     let writers: Vec<_> = (0..WRITERS)
-        .map(|writer| tokio::spawn(write_for_ever(writer, random.random(), shared.clone())))
-        .collect();
+        .map(|writer| {
+            let (seed, shared) = (random.random(), shared.clone());
+            if writer % 2 == 0 {
+                Ok(tokio::spawn(write_for_ever(writer, seed, shared)))
+            } else {
+                Ok(tokio::spawn(insist_for_ever(writer, seed, shared, Insistent::new()?)))
+            }
+        })
+        .collect::<Result<_>>()?;
 
     let outcome = play_rounds(cluster, rounds, &mut random, &shared).await;
     writers.iter().for_each(tokio::task::JoinHandle::abort);
@@ -200,6 +211,44 @@ async fn write_for_ever(writer: u64, seed: u64, shared: Arc<Shared>) {
             Err(_) => {
                 member = (member + 1) % shared.clients.len();
                 sleep(PAUSE_AFTER_ERROR).await;
+            }
+        }
+        drop(writing);
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Writes one new key after another, each together with a counter, under a name, and tries every one until it is
+/// answered. So all of them happen, once, and the counter's version is their number.
+async fn insist_for_ever(writer: u64, seed: u64, shared: Arc<Shared>, mut client: Insistent) {
+    let mut random = StdRng::seed_from_u64(seed);
+    let counter = Bytes::from(format!("counter-{writer}"));
+    loop {
+        let writing = shared.gate.read().await;
+        let sequence = shared.sequence.fetch_add(1, Ordering::Relaxed);
+        let key = Bytes::from(format!("writer-{writer}/{sequence:010}"));
+        let value = Bytes::from(format!("{sequence}:{:016x}", random.random::<u64>()));
+        let put = |key: &Bytes| {
+            let put = PutRequest { key: key.clone(), value: value.clone(), ..PutRequest::default() };
+            RequestOp { request: Some(Op::RequestPut(put)) }
+        };
+        let request = TxnRequest { success: vec![put(&key), put(&counter)], ..TxnRequest::default() };
+        shared.ledger.lock().unwrap_or_else(PoisonError::into_inner).sent(key.clone(), value.clone());
+        // Now and then the members are asked in another order, so that retries meet all of them.
+        let mut members = shared.clients.clone();
+        members.rotate_left(random.random_range(0..shared.clients.len()));
+        let answer = insistent::txn(&members, client.name(), &request).await;
+        {
+            let mut ledger = shared.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+            match answer {
+                Ok(answer) => {
+                    ledger.acknowledged(&key, answer.header.map_or(0, |header| header.revision));
+                    ledger.counted(&counter);
+                }
+                Err(error) => {
+                    ledger.unanswered(format!("{error:#}"));
+                    return;
+                }
             }
         }
         drop(writing);

@@ -9,6 +9,11 @@ use bytes::Bytes;
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     writes: BTreeMap<Bytes, Write>,
+    /// Keys that are written again and again by requests with a name, and how many of these were answered. When none is
+    /// under way, that is the key's version.
+    counters: BTreeMap<Bytes, i64>,
+    /// Requests with a name that nobody would answer, in words.
+    unanswered: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -40,6 +45,11 @@ pub(crate) enum Fault {
     AppliedTwice { key: Bytes, version: i64 },
     /// Nobody ever wrote it.
     NeverWritten { key: Bytes },
+    /// It was written by so many requests with a name, each tried until it was answered, and applied another number of
+    /// times.
+    Miscounted { key: Bytes, answered: i64, applied: i64 },
+    /// A request with a name was refused, or tried in vain for longer than any member was down.
+    Unanswered { what: String },
 }
 
 impl fmt::Display for Fault {
@@ -58,6 +68,13 @@ impl fmt::Display for Fault {
                 write!(formatter, "{key:?} was sent once and has version {version}")
             }
             Self::NeverWritten { key } => write!(formatter, "{key:?} was never written by anyone"),
+            Self::Miscounted { key, answered, applied } => {
+                write!(
+                    formatter,
+                    "{key:?} was written by {answered} named requests and applied {applied} times"
+                )
+            }
+            Self::Unanswered { what } => formatter.write_str(what),
         }
     }
 }
@@ -75,6 +92,16 @@ impl Ledger {
         }
     }
 
+    /// Notes that a request with a name that writes this counter was answered.
+    pub(crate) fn counted(&mut self, key: &Bytes) {
+        *self.counters.entry(key.clone()).or_default() += 1;
+    }
+
+    /// Notes that a request with a name found no answer.
+    pub(crate) fn unanswered(&mut self, what: String) {
+        self.unanswered.push(what);
+    }
+
     /// How many writes were acknowledged, and how many have an unknown outcome.
     pub(crate) fn counts(&self) -> (usize, usize) {
         let acknowledged = self.writes.values().filter(|write| write.acknowledged.is_some()).count();
@@ -83,12 +110,20 @@ impl Ledger {
 
     /// Compares everything that a member holds with what was written.
     pub(crate) fn check(&self, found: &[Found]) -> Vec<Fault> {
-        let mut faults = Vec::new();
+        let unanswered = self.unanswered.iter().map(|what| Fault::Unanswered { what: what.clone() });
+        let mut faults: Vec<Fault> = unanswered.collect();
+        let mut uncounted = self.counters.clone();
         let mut missing: BTreeMap<&Bytes, i64> =
             self.writes.iter().filter_map(|(key, write)| Some((key, write.acknowledged?))).collect();
         for item in found {
             missing.remove(&item.key);
             let key = item.key.clone();
+            if let Some(answered) = uncounted.remove(&key) {
+                if answered != item.version {
+                    faults.push(Fault::Miscounted { key, answered, applied: item.version });
+                }
+                continue;
+            }
             let Some(write) = self.writes.get(&item.key) else {
                 faults.push(Fault::NeverWritten { key });
                 continue;
@@ -103,6 +138,8 @@ impl Ledger {
                 faults.push(Fault::WrongRevision { key, acknowledged, found: item.mod_revision });
             }
         }
+        let uncounted = uncounted.into_iter();
+        faults.extend(uncounted.map(|(key, answered)| Fault::Miscounted { key, answered, applied: 0 }));
         faults.extend(missing.into_iter().map(|(key, revision)| Fault::Lost { key: key.clone(), revision }));
         faults
     }
@@ -147,6 +184,22 @@ mod tests {
             [Fault::WrongRevision { key: key.clone(), acknowledged: 2, found: 5 }]
         );
         assert_eq!(ledger().check(&[found("a", "1", 2, 2)]), [Fault::AppliedTwice { key, version: 2 }]);
+    }
+
+    #[test]
+    fn what_was_named_is_counted_exactly() {
+        let mut ledger = Ledger::default();
+        let key = Bytes::from("counter");
+        ledger.counted(&key);
+        ledger.counted(&key);
+        assert_eq!(ledger.check(&[found("counter", "2", 9, 2)]), []);
+        for applied in [1, 3] {
+            let expected = Fault::Miscounted { key: key.clone(), answered: 2, applied };
+            assert_eq!(ledger.check(&[found("counter", "2", 9, applied)]), [expected]);
+        }
+        assert_eq!(ledger.check(&[]), [Fault::Miscounted { key, answered: 2, applied: 0 }]);
+        ledger.unanswered("refused".to_owned());
+        assert_eq!(ledger.check(&[]).len(), 2);
     }
 
     #[test]

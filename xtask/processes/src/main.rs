@@ -15,9 +15,11 @@ mod churn;
 mod client;
 mod cluster;
 mod crash;
+mod insistent;
 mod ledger;
 mod network;
 mod phases;
+mod retries;
 
 /// Real floe processes under kill -9, cut networks and restarts.
 #[derive(Parser)]
@@ -53,7 +55,7 @@ enum Task {
         #[arg(long)]
         binary: PathBuf,
     },
-    /// Play the crash phases R24 and R27 and the split brain R29.
+    /// Play the crash phases R23 to R28 and the split brain R29.
     Phases {
         /// The floe binary to run.
         #[arg(long)]

@@ -1,7 +1,8 @@
 //! `cargo xtask phases`: the moments at which a leader can be lost, each played on real processes.
 //!
 //! The numbers are those of the project's requirements: R24 the leader dies with an entry that nobody else has, R27 it
-//! dies right after it answered, R29 the network splits the cluster and both sides have a leader for a while.
+//! dies right after it answered, R29 the network splits the cluster and both sides have a leader for a while. Those in
+//! which a client tries again are in `retries.rs`.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -11,6 +12,7 @@ use bytes::Bytes;
 
 use crate::cluster::Cluster;
 use crate::network::{Namespaces, Network, Side};
+use crate::retries;
 
 /// Long enough that a leader without followers still takes a write before it steps down.
 const ELECTION_TIMEOUT_MS: u32 = 1_000;
@@ -20,14 +22,27 @@ const REFUSAL_LIMIT: Duration = Duration::from_secs(20);
 
 /// Plays every phase; those that need network namespaces are skipped, with a line, where there are none.
 pub(crate) async fn run(binary: PathBuf) -> Result<()> {
+    retries::unread_request(&binary).await.context("R23")?;
+    println!("phases: R23 passed: the leader died with the request unread; the retry was done once");
     unreplicated_entry(&binary).await.context("R24")?;
     println!(
         "phases: R24 passed: the entry that only the dead leader had was never acknowledged; the retry succeeded"
+    );
+    retries::unconfirmed_entry(&binary).await.context("R25")?;
+    println!(
+        "phases: R25 passed: the next leader committed what the dead one had sent; the retry did nothing more"
+    );
+    retries::entry_on_a_minority(&binary).await.context("R26, a minority")?;
+    retries::entry_on_a_majority(&binary).await.context("R26, a majority")?;
+    println!(
+        "phases: R26 passed: with the entry on two and on three of five the write is there once, logs converge"
     );
     acknowledged_entry(&binary).await.context("R27")?;
     println!(
         "phases: R27 passed: the value that was acknowledged just before the kill survives on every member"
     );
+    retries::unanswered_client(&binary).await.context("R28")?;
+    println!("phases: R28 passed: the retry on every member got the first answer");
     if Namespaces::possible() {
         split_brain(&binary).await.context("R29")?;
         println!(
