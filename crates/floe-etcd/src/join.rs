@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use floe::{ClusterView, LogId, NodeId, Owner};
+use floe_mvcc::MemberInfo;
 use tokio::time::{Instant, sleep};
 
 use crate::config::{ClusterState, Config, ConfigError, Identity};
@@ -65,9 +66,13 @@ fn difference(words: &str, urls: &[String]) -> String {
 
 /// Who this member is.
 pub(crate) async fn identity(config: &Config) -> Result<(Identity, Option<LogId>), StartError> {
-    if let Some(Owner { cluster, member }) = Owner::of(&config.data_dir)? {
+    if let Some(owner) = Owner::of(&config.data_dir)? {
         config.check()?;
-        return Ok((Identity { member: member.0, cluster, members: BTreeMap::new() }, None));
+        check_flags(config, owner)?;
+        return Ok((
+            Identity { member: owner.member.0, cluster: owner.cluster, members: BTreeMap::new() },
+            None,
+        ));
     }
     // Says what is wrong with the flags alone, too.
     let alone = config.identity()?;
@@ -80,6 +85,50 @@ pub(crate) async fn identity(config: &Config) -> Result<(Identity, Option<LogId>
             Ok((identity, Some(view.commit)))
         }
     }
+}
+
+/// Refuses a data directory that is not the one which the flags speak of. Flags are not needed for a second start, and
+/// what a cluster began with may have changed since. So they count only if they describe a new cluster of several members
+/// or with a token, which is how this directory would have been made.
+fn check_flags(config: &Config, owner: Owner) -> Result<(), StartError> {
+    let says_nothing =
+        config.by_name().len() < 2 && config.initial_cluster_token == Config::default().initial_cluster_token;
+    if config.initial_cluster_state == ClusterState::Existing || says_nothing {
+        return Ok(());
+    }
+    let told = config.identity()?;
+    if told.member == owner.member.0 {
+        return Ok(());
+    }
+    Err(floe::StartError::WrongOwner {
+        path: config.data_dir.clone(),
+        found_member: owner.member.0,
+        found_cluster: owner.cluster,
+        member: told.member,
+        cluster: told.cluster,
+    }
+    .into())
+}
+
+/// Refuses a data directory whose store knows its member under another name: most likely it is another one's.
+pub(crate) fn check_name(
+    config: &Config,
+    identity: &Identity,
+    known: &[MemberInfo],
+) -> Result<(), StartError> {
+    let Some(found) = known.iter().find(|info| info.id == identity.member && !info.name.is_empty()) else {
+        return Ok(());
+    };
+    if found.name == config.name {
+        return Ok(());
+    }
+    Err(StartError::OtherName {
+        path: config.data_dir.clone(),
+        found: found.name.clone(),
+        member: identity.member,
+        cluster: identity.cluster,
+        name: config.name.clone(),
+    })
 }
 
 /// What the flags say of the cluster that runs.

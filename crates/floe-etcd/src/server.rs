@@ -51,6 +51,24 @@ pub enum StartError {
         /// What the system said.
         error: io::Error,
     },
+    /// The data directory is that of a member with another name.
+    #[error(
+        "data directory {} belongs to member {found} ({member:x}) of cluster {cluster:x}, and this start is of {name}; \
+         give --name {found} if it is meant",
+        path.display()
+    )]
+    OtherName {
+        /// The directory.
+        path: PathBuf,
+        /// The name of its member.
+        found: String,
+        /// The id of its member.
+        member: u64,
+        /// The cluster.
+        cluster: u64,
+        /// The name that was given.
+        name: String,
+    },
     /// The store cannot be opened.
     #[error("cannot open the store {}: {error}", path.display())]
     Store {
@@ -92,6 +110,7 @@ impl Server {
         let client_urls = advertised(&config, &listeners);
         let store = open_store(&config)?;
         let reader = store.reader();
+        join::check_name(&config, &identity, &reader.members())?;
         let mut node = node_config(&config, &identity)?;
         node.joined = joined;
         let late: Arc<OnceLock<Weak<Engine>>> = Arc::default();

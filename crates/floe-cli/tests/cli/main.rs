@@ -251,13 +251,16 @@ fn a_data_directory_of_another_member_is_refused_by_name() {
     let arguments = ["serve", "--cluster", "1", "--base-port", &text, "--data-dir", "d"];
     Server::start(Path::new(FLOE), directory.path(), &arguments, "ready to serve").stop();
 
-    let mut command = Command::new(FLOE);
+    // A member of another name, and a member of the same name of another cluster.
     let url = |port: u16| format!("http://127.0.0.1:{port}");
-    command.current_dir(directory.path()).args(["serve", "--name", "other", "--data-dir", "d/n1"]);
-    command.args(["--listen-client-urls", &url(base + 5), "--listen-peer-urls", &url(base + 6)]);
-    clear_environment(&mut command);
-    let output = command.output().unwrap();
-    let error = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(1), "{error}");
-    assert!(error.contains("data directory d/n1 belongs to member"), "{error}");
+    for flags in [vec!["--name", "other"], vec!["--name", "n1", "--initial-cluster-token", "another"]] {
+        let mut command = Command::new(FLOE);
+        command.current_dir(directory.path()).args(["serve", "--data-dir", "d/n1"]).args(&flags);
+        command.args(["--listen-client-urls", &url(base + 5), "--listen-peer-urls", &url(base + 6)]);
+        clear_environment(&mut command);
+        let output = command.output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{error}");
+        assert!(error.contains("data directory d/n1 belongs to member"), "{error}");
+    }
 }
