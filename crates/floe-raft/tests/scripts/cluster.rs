@@ -36,6 +36,8 @@ pub(crate) struct Options {
     pub(crate) spare_witnesses: u64,
     /// The priorities of nodes that have not the highest.
     pub(crate) priorities: BTreeMap<NodeId, u8>,
+    /// By how many microseconds a second the clocks of nodes gain.
+    pub(crate) rates: BTreeMap<NodeId, i32>,
     /// Everything random follows from it.
     pub(crate) seed: u64,
     /// The configuration of every node, but for its id.
@@ -52,6 +54,7 @@ impl Options {
             spares: 0,
             spare_witnesses: 0,
             priorities: BTreeMap::new(),
+            rates: BTreeMap::new(),
             seed: 1,
             config: Config::new(NodeId(1)),
         }
@@ -71,6 +74,17 @@ impl Options {
         last(self.voters, self.witnesses)
             || last(self.voters + self.learners + self.spares, self.spare_witnesses)
     }
+}
+
+const MILLION: u128 = 1_000_000;
+
+fn rated(rate: i32) -> u128 {
+    u128::try_from(1_000_000 + i64::from(rate)).unwrap_or(MILLION)
+}
+
+/// A true time in nanoseconds as a clock shows it that gains `rate` microseconds a second.
+fn scaled(time: u64, rate: i32) -> u64 {
+    u64::try_from(u128::from(time) * rated(rate) / MILLION).unwrap_or(u64::MAX)
 }
 
 /// One node and the host around it, without its disk.
@@ -182,6 +196,21 @@ impl Cluster {
         Ok(cluster)
     }
 
+    /// What the clock of a node shows.
+    pub(crate) fn local(&self, id: NodeId) -> Time {
+        Time(scaled(self.now.0, self.options.rates.get(&id).copied().unwrap_or(0)))
+    }
+
+    /// The first moment at which the clock of a node shows this time.
+    fn global(&self, id: NodeId, time: Time) -> Time {
+        let rate = self.options.rates.get(&id).copied().unwrap_or(0);
+        let mut moment = u64::try_from(u128::from(time.0) * MILLION / rated(rate)).unwrap_or(u64::MAX);
+        while scaled(moment, rate) < time.0 {
+            moment += 1;
+        }
+        Time(moment)
+    }
+
     /// Every node, up or down.
     pub(crate) fn ids(&self) -> Vec<NodeId> {
         self.members.keys().copied().collect()
@@ -232,7 +261,7 @@ impl Cluster {
         in_term: Option<Term>,
     ) -> Result<Result<LogId, ProposeError>, Failure> {
         let payload = self.unique(text);
-        let now = self.now;
+        let now = self.local(id);
         let outcome = match in_term {
             Some(term) => self.node(id)?.propose_in_term(now, term, payload.clone()),
             None => self.node(id)?.propose(now, payload.clone()),
@@ -256,7 +285,7 @@ impl Cluster {
     ) -> Result<Result<ProposalId, ProposeError>, Failure> {
         let payload = self.unique(text);
         let proposal = ProposalId(self.proposals);
-        let now = self.now;
+        let now = self.local(id);
         let outcome = self.node(id)?.forward(now, proposal, payload.clone());
         match outcome {
             Ok(()) => {
@@ -269,7 +298,7 @@ impl Cluster {
 
     /// Asks for a linearizable read.
     pub(crate) fn read(&mut self, id: NodeId, mode: ReadMode) -> Result<Result<ReadId, ReadError>, Failure> {
-        let now = self.now;
+        let now = self.local(id);
         let member = self.member(id)?;
         member.reads += 1;
         let read = ReadId(member.reads);
@@ -282,7 +311,7 @@ impl Cluster {
 
     /// Hands leadership over.
     pub(crate) fn transfer(&mut self, id: NodeId, to: NodeId) -> Result<Result<(), TransferError>, Failure> {
-        let now = self.now;
+        let now = self.local(id);
         Ok(self.node(id)?.transfer_leadership(now, to))
     }
 
@@ -292,13 +321,13 @@ impl Cluster {
         id: NodeId,
         change: &MembershipChange,
     ) -> Result<Result<LogId, MembershipError>, Failure> {
-        let now = self.now;
+        let now = self.local(id);
         Ok(self.node(id)?.change_membership(now, change))
     }
 
     /// Tells a node that another's process is dead.
     pub(crate) fn peer_gone(&mut self, id: NodeId, peer: NodeId) -> Result<(), Failure> {
-        let now = self.now;
+        let now = self.local(id);
         self.node(id)?.handle_peer_gone(now, peer);
         self.settle(id)
     }
@@ -324,7 +353,7 @@ impl Cluster {
         let witness = self.options.is_witness(id);
         let priority = self.options.priorities.get(&id).copied().unwrap_or(config.priority);
         let config = Config { id, witness, priority, ..config.clone() };
-        let now = self.now;
+        let now = self.local(id);
         let (member, disk) = match (self.members.get_mut(&id), self.disks.get_mut(&id)) {
             (Some(member), Some(disk)) if member.node.is_none() => (member, disk),
             _ => return Err(Failure::new(format!("n{id} is not down"))),
@@ -406,7 +435,7 @@ impl Cluster {
     }
 
     fn receive(&mut self, link: Link, parcel: Parcel) -> Result<(), Failure> {
-        let now = self.now;
+        let now = self.local(link.to);
         match parcel {
             Parcel::Message(envelope) => self.node(link.to)?.handle_message(now, envelope),
             Parcel::Snapshot(envelope, machine) => {
@@ -444,7 +473,7 @@ impl Cluster {
     /// The earliest timer of the nodes that are up.
     pub(crate) fn next_timer(&self) -> Option<(Time, NodeId)> {
         let up = self.members.iter().filter_map(|(id, member)| Some((*id, member.node.as_ref()?)));
-        up.filter_map(|(id, node)| Some((node.poll_timeout()?, id))).min()
+        up.filter_map(|(id, node)| Some((self.global(id, node.poll_timeout()?), id))).min()
     }
 
     /// Lets time pass: fires every timer in its order; with `delivers`, messages arrive at once.
@@ -486,7 +515,7 @@ impl Cluster {
 
     /// Fires a node's timer.
     pub(crate) fn fire(&mut self, id: NodeId) -> Result<(), Failure> {
-        let now = self.now;
+        let now = self.local(id);
         self.node(id)?.handle_timeout(now);
         self.settle(id)
     }
@@ -496,7 +525,7 @@ impl Cluster {
         let Some(time) = self.node(id)?.poll_timeout() else {
             return Err(Failure::new(format!("n{id} has no timer")));
         };
-        self.now = self.now.max(time);
+        self.now = self.now.max(self.global(id, time));
         self.fire(id)
     }
 
@@ -504,7 +533,7 @@ impl Cluster {
     pub(crate) fn notice_lost_snapshots(&mut self) -> Result<(), Failure> {
         for (sender, receiver) in std::mem::take(&mut self.lost_snapshots) {
             if self.is_up(sender) {
-                let now = self.now;
+                let now = self.local(sender);
                 self.node(sender)?.handle_snapshot_sent(now, receiver, SnapshotOutcome::Failed);
                 self.say(|| format!("n{sender} snapshot to n{receiver} failed"));
                 self.settle(sender)?;
@@ -515,7 +544,7 @@ impl Cluster {
 
     /// Answers the oldest request for older entries, or fails it.
     pub(crate) fn answer_fetch(&mut self, id: NodeId, fails: bool) -> Result<(), Failure> {
-        let now = self.now;
+        let now = self.local(id);
         let Some(request) = self.member(id)?.fetches.pop_front() else {
             return Err(Failure::new(format!("n{id} waits for no fetch")));
         };
@@ -533,7 +562,7 @@ impl Cluster {
             self.members.values().filter_map(|member| member.node.as_ref()).filter(|node| node.is_leader())
         };
         for holder in leaders() {
-            let end = holder.status().lease_until.filter(|end| self.now < *end);
+            let end = holder.status().lease_until.filter(|end| self.local(holder.id()) < *end);
             if end.is_some() && leaders().any(|other| other.term() > holder.term()) {
                 return Err(Failure::law(format!(
                     "n{} holds a lease, and another leads after it",

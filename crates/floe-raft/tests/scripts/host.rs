@@ -94,7 +94,7 @@ impl Cluster {
 
     /// Makes pending writes durable and reports the last of them; whether there were any.
     pub(crate) fn complete_writes(&mut self, id: NodeId, count: usize) -> Result<bool, Failure> {
-        let now = self.now;
+        let now = self.local(id);
         let Some(write) = self.disk(id)?.complete(count) else { return Ok(false) };
         self.node(id)?.handle_persisted(now, write);
         Ok(true)
@@ -120,7 +120,7 @@ impl Cluster {
 
     /// Tells the node what is applied; whether there was anything new.
     pub(crate) fn report_applied(&mut self, id: NodeId) -> Result<bool, Failure> {
-        let now = self.now;
+        let now = self.local(id);
         let Some(index) = self.member(id)?.applied_report.take() else { return Ok(false) };
         self.node(id)?.handle_applied(now, index);
         Ok(true)

@@ -58,6 +58,16 @@ impl World {
         let spare_witnesses = random.below(spares + 1);
         let mut options =
             Options { witnesses, learners, spares, spare_witnesses, seed, config, ..Options::new(voters) };
+        if let Some(lease) = options.config.lease {
+            // Clocks as different as the margin covers, and not more: of two that gain and lose r a second, the one gains
+            // 2r / (1 + r) on the other.
+            let share =
+                lease.drift_margin.as_micros() * 1_000_000 / options.config.election_timeout.as_micros();
+            let rate = u64::try_from(share * 1_000_000 / (2_000_000 - share)).unwrap_or(0);
+            let clock = |random: &mut Random| random.below(2 * rate + 1) as i32 - rate as i32;
+            options.rates =
+                (1..=voters + learners + spares).map(|id| (NodeId(id), clock(&mut random))).collect();
+        }
         if random.one_in(3) {
             options.priorities = (1..=voters).map(|id| (NodeId(id), 80 * random.below(4) as u8)).collect();
         }
@@ -495,4 +505,35 @@ fn long_schedules_keep_the_laws_and_recover() {
 #[ignore = "takes minutes; run it by name after a change of the protocol"]
 fn many_schedules_keep_the_laws_and_recover() {
     schedules(10_000..14_000, 2_000);
+}
+
+/// A leader is cut off, and the clocks of the others run half as fast again: whether one of them leads within its lease.
+fn is_lease_broken(seed: u64, drift_margin: Duration) -> Result<bool, Failure> {
+    let mut options = Options { seed, ..Options::new(3) };
+    options.config.lease = Some(Lease { drift_margin });
+    options.rates = [(NodeId(2), 500_000), (NodeId(3), 500_000)].into();
+    let mut cluster = Cluster::new(options, false)?;
+    cluster.expire(NodeId(1))?;
+    cluster.stabilize()?;
+    for other in [NodeId(2), NodeId(3)] {
+        cluster.network.cut(Link { from: NodeId(1), to: other });
+        cluster.network.cut(Link { from: other, to: NodeId(1) });
+    }
+    match cluster.advance(Duration::from_millis(500), true) {
+        Ok(()) => Ok(false),
+        Err(failure) if failure.is_law && failure.text.contains("holds a lease") => Ok(true),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// In 200 ms these clocks count the 300 ms of a promise: a margin of 100 ms covers that, and less does not.
+#[test]
+fn a_drift_margin_that_is_too_small_is_found() -> Result<(), Failure> {
+    let broken = |margin_ms| -> Result<usize, Failure> {
+        let runs = (0..60).map(|seed| is_lease_broken(seed, Duration::from_millis(margin_ms)));
+        Ok(runs.collect::<Result<Vec<bool>, Failure>>()?.into_iter().filter(|broken| *broken).count())
+    };
+    assert!(broken(30)? > 0, "a margin of 30 ms does not cover these clocks, and nobody notices");
+    assert_eq!(broken(100)?, 0);
+    Ok(())
 }
