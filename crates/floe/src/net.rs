@@ -31,6 +31,9 @@ use crate::transport::{Connected, Direction};
 
 /// A handshake that takes longer is given up.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a member may be unreachable without a warning: the members of a cluster are never started, or started again,
+/// in the same moment.
+const UNREMARKABLE: Duration = Duration::from_secs(3);
 /// A dial that takes longer is given up.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
 const BACKOFF_MIN: Duration = Duration::from_millis(10);
@@ -197,6 +200,7 @@ impl<R: Send + 'static> Net<R> {
         let mut next = 0;
         let mut backoff = BACKOFF_MIN;
         let mut reported = false;
+        let mut failing_since: Option<Instant> = None;
         loop {
             let address = &addresses[next % addresses.len()];
             let outcome = match timeout(DIAL_TIMEOUT, self.dial(id, address)).await {
@@ -206,6 +210,7 @@ impl<R: Send + 'static> Net<R> {
             match outcome {
                 Ok(until_closed) => {
                     tracing::info!(peer = %id, %address, "connected");
+                    failing_since = None;
                     let since = Instant::now();
                     // Resolves, with an error, when the driver drops the connection.
                     let _ = until_closed.await;
@@ -223,7 +228,10 @@ impl<R: Send + 'static> Net<R> {
                         self.inbox.report(Input::PeerGone(id));
                     }
                     next += 1;
-                    if !std::mem::replace(&mut reported, true) {
+                    let failing = failing_since.get_or_insert_with(Instant::now).elapsed();
+                    if failing < UNREMARKABLE {
+                        tracing::debug!(peer = %id, %address, %error, "cannot connect, trying on");
+                    } else if !std::mem::replace(&mut reported, true) {
                         tracing::warn!(peer = %id, %address, %error, "cannot connect, trying on");
                     }
                 }
