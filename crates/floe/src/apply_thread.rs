@@ -31,6 +31,9 @@ const BATCH_BYTES: u64 = 4 << 20;
 /// While the log is behind the state machine, how long until a checkpoint is tried again.
 const RETRY: Duration = Duration::from_millis(50);
 
+/// How long the state machine's own work waits at most while there are commands to apply.
+const UPKEEP_INTERVAL: Duration = Duration::from_millis(50);
+
 /// Something for the state machine.
 pub(crate) enum ApplyWork<R> {
     /// Committed entries, and those who wait for some of them, both ascending by index.
@@ -92,6 +95,8 @@ pub(crate) struct Applier<M: StateMachine> {
     /// What that made durable.
     durable: LogId,
     checkpoint_at: Instant,
+    /// When the state machine last did work of its own.
+    upkeep_at: Instant,
     /// Bytes of commands applied since.
     bytes: u64,
     /// Bytes of entries applied since the start.
@@ -99,6 +104,16 @@ pub(crate) struct Applier<M: StateMachine> {
     snapshots: SnapshotParts,
     installing: Option<Installing>,
     wakes: Wakes,
+}
+
+/// Whether the state machine gets its turn for work that can wait: when there is nothing else to do, and otherwise now and
+/// then. Under a load that never pauses it would never come, and what it has to free would pile up.
+fn upkeep_is_due(taken: Taken, since_last: Duration) -> bool {
+    match taken {
+        Taken::Nothing => true,
+        Taken::Closed => false,
+        Taken::Some => since_last >= UPKEEP_INTERVAL,
+    }
 }
 
 /// A member that cannot apply what the others applied must stop.
@@ -135,6 +150,7 @@ impl<M: StateMachine> Applier<M> {
             checkpointed: applied,
             durable: LogId::ZERO,
             checkpoint_at,
+            upkeep_at: Instant::now(),
             bytes: 0,
             entry_bytes: 0,
             installing: snapshots.installing.map(|last| Installing { last, log_restarted: true }),
@@ -189,8 +205,9 @@ impl<M: StateMachine> Applier<M> {
             }
         }
         self.apply(&mut pending)?;
-        if taken == Taken::Nothing && self.machine.has_upkeep() {
+        if self.machine.has_upkeep() && upkeep_is_due(taken, self.upkeep_at.elapsed()) {
             self.machine.upkeep().map_err(broken)?;
+            self.upkeep_at = Instant::now();
         }
         let due = self.bytes >= self.policy.bytes
             || (taken != Taken::Closed && Instant::now() >= self.checkpoint_at);
@@ -349,5 +366,18 @@ impl<M: StateMachine> Applier<M> {
         let directory = &self.snapshots.directory;
         snapshot::remove(directory, &directory.installing())
             .map_err(|error| Failure::Io { doing: "cannot remove a snapshot", error: Arc::new(error) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_that_can_wait_gets_its_turn_under_a_load_that_never_pauses() {
+        assert!(upkeep_is_due(Taken::Nothing, Duration::ZERO));
+        assert!(!upkeep_is_due(Taken::Some, UPKEEP_INTERVAL / 2));
+        assert!(upkeep_is_due(Taken::Some, UPKEEP_INTERVAL));
+        assert!(!upkeep_is_due(Taken::Closed, UPKEEP_INTERVAL));
     }
 }
