@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use floe::{RoleKind, Term};
+use floe::{ProposeError, ReadError, RoleKind, Term};
 use floe_mvcc::{Command, MemberInfo};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -18,6 +18,10 @@ const EXPIRY_TICK: Duration = Duration::from_millis(500);
 const EXPIRED_PER_TICK: usize = 500;
 /// How many revocations are under way at once.
 const REVOKES_IN_FLIGHT: usize = 64;
+/// How often a revocation that finds a full queue is tried again, and how long it waits: clients who wait for room take
+/// every place that becomes free, so one try every few seconds might never find one.
+const BUSY_TRIES: u32 = 50;
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
 /// How long to wait before a task that failed is tried again.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -89,10 +93,33 @@ async fn expire_in_term(engine: &Arc<Engine>, term: Term) {
         }
         // A leader that was paused or cut off while others renewed these leases at its successor must not end them:
         // they would be gone although their owners did everything right (etcd-io/etcd#15247).
-        if engine.handle.read().await.is_err() || !leads(engine, term) {
-            return;
+        let confirmed = engine.handle.read().await;
+        match after_reading(confirmed.err(), leads(engine, term)) {
+            Next::Revoke => revoke(engine, term, expired).await,
+            Next::LookAgain => {}
+            Next::Stop => return,
         }
-        revoke(engine, term, expired).await;
+    }
+}
+
+/// What to do about leases that seem to be over.
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    Revoke,
+    /// They are named again.
+    LookAgain,
+    /// The counts are void.
+    Stop,
+}
+
+/// `refused` is why this member could not confirm that it leads, if it could not. That much waits is no sign that
+/// another leads. Giving up the counts for it would give every lease its whole time again, and under a load that does not
+/// end none would ever end.
+fn after_reading(refused: Option<ReadError>, leads: bool) -> Next {
+    match refused {
+        None if leads => Next::Revoke,
+        Some(ReadError::Busy) if leads => Next::LookAgain,
+        None | Some(_) => Next::Stop,
     }
 }
 
@@ -106,7 +133,15 @@ async fn revoke(engine: &Arc<Engine>, term: Term, leases: Vec<i64>) {
         }
         let engine = Arc::clone(engine);
         under_way.spawn(async move {
-            match engine.propose_in_term(term, &Command::LeaseRevoke { id }).await {
+            let mut outcome = engine.propose_in_term(term, &Command::LeaseRevoke { id }).await;
+            for _ in 0..BUSY_TRIES {
+                if !matches!(outcome, Err(ProposeError::Busy)) {
+                    break;
+                }
+                sleep(BUSY_PAUSE).await;
+                outcome = engine.propose_in_term(term, &Command::LeaseRevoke { id }).await;
+            }
+            match outcome {
                 Ok(()) => tracing::debug!(lease = format_args!("{id:x}"), "a lease is over"),
                 // If this member still leads, the lessor names it again.
                 Err(error) => tracing::debug!(lease = format_args!("{id:x}"), %error, "not revoked"),
@@ -114,4 +149,20 @@ async fn revoke(engine: &Arc<Engine>, term: Term, leases: Vec<i64>) {
         });
     }
     while under_way.join_next().await.is_some() {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_busy_leader_goes_on_counting_and_a_doubtful_one_stops() {
+        assert_eq!(after_reading(None, true), Next::Revoke);
+        assert_eq!(after_reading(Some(ReadError::Busy), true), Next::LookAgain);
+        assert_eq!(after_reading(Some(ReadError::LeaderChanged), true), Next::Stop);
+        assert_eq!(after_reading(Some(ReadError::NoLeader), true), Next::Stop);
+        for refused in [None, Some(ReadError::Busy)] {
+            assert_eq!(after_reading(refused, false), Next::Stop);
+        }
+    }
 }
