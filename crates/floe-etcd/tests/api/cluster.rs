@@ -1,5 +1,6 @@
 //! Three members.
 
+use floe_etcd::Config;
 use floe_etcd::proto::etcdserverpb::{
     HashKvRequest, LeaseGrantRequest, MemberListRequest, MoveLeaderRequest, RangeRequest, StatusRequest,
 };
@@ -102,19 +103,34 @@ async fn without_a_quorum_nothing_is_written_and_only_what_is_here_is_read() {
     fails(read, Code::Unavailable, "etcdserver: request timed out");
 }
 
-/// As in etcd: the flags that begin with `initial` count for the first start alone.
+/// The members of the first start may have changed since, and a later start need not name them. But whoever describes how
+/// another cluster began has taken the wrong directory.
 #[tokio::test]
 async fn who_a_member_is_stands_in_its_data_directory() {
     let member = single().await;
     let identity = member.server.identity().clone();
     soon(member.put("a", "1")).await;
-    let (mut later, _dir) = member.stop().await;
-    later.initial_cluster_token = "another".into();
-    later.initial_cluster = vec![("nobody".into(), vec![local(1)])];
-    let server = floe_etcd::Server::start(later).await.unwrap();
-    assert_eq!((server.identity().member, server.identity().cluster), (identity.member, identity.cluster));
-    soon(server.wait_ready()).await;
-    soon(server.shutdown()).await;
+    let (config, _dir) = member.stop().await;
+
+    let mut longer = config.clone();
+    longer.initial_cluster.push(("n2".into(), vec![local(1)]));
+    let mut existing = config.clone();
+    existing.initial_cluster_state = floe_etcd::ClusterState::Existing;
+    existing.initial_cluster_token = "another".into();
+    for later in [longer, existing] {
+        let server = floe_etcd::Server::start(later).await.unwrap();
+        let found = server.identity();
+        assert_eq!((found.member, found.cluster), (identity.member, identity.cluster));
+        soon(server.wait_ready()).await;
+        soon(server.shutdown()).await;
+    }
+
+    let other_cluster = Config { initial_cluster_token: "another".into(), ..config.clone() };
+    let other_member = Config { name: "n2".into(), initial_cluster: Vec::new(), ..config };
+    for wrong in [other_cluster, other_member] {
+        let refused = floe_etcd::Server::start(wrong).await.unwrap_err().to_string();
+        assert!(refused.contains("belongs to member"), "{refused}");
+    }
 }
 
 #[tokio::test]
