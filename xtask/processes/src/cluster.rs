@@ -259,6 +259,34 @@ impl Cluster {
         Ok(())
     }
 
+    /// Asks a member to stop, and waits until it has, without an error.
+    pub(crate) async fn terminate(&mut self, member: usize) -> Result<()> {
+        let name = self.name(member).to_owned();
+        let Some(mut process) = self.members[member].process.take() else { bail!("{name} does not run") };
+        let id = process.id().to_string();
+        ensure!(
+            Command::new("kill").args(["-TERM", &id]).status()?.success(),
+            "{name} cannot be asked to stop"
+        );
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = process.try_wait()? {
+                ensure!(status.success(), "{name} was asked to stop and ended with {status}");
+                return Ok(());
+            }
+            if begun.elapsed() > HEALTH_LIMIT {
+                process.kill()?;
+                bail!("{name} was asked to stop and goes on");
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Where a member keeps what is durable.
+    pub(crate) fn data_dir(&self, member: usize) -> Result<PathBuf> {
+        Ok(self.path()?.join(self.name(member)))
+    }
+
     /// Ends several members at the same moment: all signals first, then the waiting.
     pub(crate) fn kill_together(&mut self, members: &[usize]) -> Result<()> {
         for &member in members {

@@ -20,6 +20,7 @@ mod ledger;
 mod network;
 mod phases;
 mod retries;
+mod stops;
 
 /// Real floe processes under kill -9, cut networks and restarts.
 #[derive(Parser)]
@@ -55,7 +56,14 @@ enum Task {
         #[arg(long)]
         binary: PathBuf,
     },
-    /// Play the crash phases R23 to R28 and the split brain R29.
+    /// The phase of `phases` that needs a mount namespace of its own.
+    #[command(hide = true)]
+    Stall {
+        /// The floe binary to run.
+        #[arg(long)]
+        binary: PathBuf,
+    },
+    /// Play the crash phases R23 to R28, a graceful stop, a disk that hangs, and the split brain R29.
     Phases {
         /// The floe binary to run.
         #[arg(long)]
@@ -86,6 +94,14 @@ fn run(task: Task) -> Result<()> {
         Task::Churn { minutes, seed, binary } => {
             let seed = seed.unwrap_or_else(rand::random);
             runtime.block_on(churn::run(minutes, seed, binary))
+        }
+        Task::Stall { binary } => {
+            let took = runtime.block_on(stops::stall(binary))?;
+            println!(
+                "phases: disk stall passed: another member led and took a write after {} ms",
+                took.as_millis()
+            );
+            Ok(())
         }
         Task::Phases { binary } => runtime.block_on(phases::run(binary)),
     }

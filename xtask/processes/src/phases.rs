@@ -13,6 +13,7 @@ use bytes::Bytes;
 use crate::cluster::Cluster;
 use crate::network::{Namespaces, Network, Side};
 use crate::retries;
+use crate::stops;
 
 /// Long enough that a leader without followers still takes a write before it steps down.
 const ELECTION_TIMEOUT_MS: u32 = 1_000;
@@ -43,6 +44,15 @@ pub(crate) async fn run(binary: PathBuf) -> Result<()> {
     );
     retries::unanswered_client(&binary).await.context("R28")?;
     println!("phases: R28 passed: the retry on every member got the first answer");
+    let written = stops::graceful(&binary).await.context("graceful stop")?;
+    println!(
+        "phases: graceful stop passed: every member stopped in turn, and none of {written} writes failed"
+    );
+    if stops::can_freeze() {
+        stops::stall_apart(&binary).context("disk stall")?;
+    } else {
+        println!("phases: disk stall SKIPPED: it needs root, loop devices, mkfs.ext4 and fsfreeze");
+    }
     if Namespaces::possible() {
         split_brain(&binary).await.context("R29")?;
         println!(
