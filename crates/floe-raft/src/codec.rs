@@ -72,6 +72,8 @@ mod tag {
     /// `READ_INDEX`, to be answered by a lease if there is one.
     pub(super) const READ_LEASE: u8 = 28;
     pub(super) const PRIORITY: u8 = 29;
+    pub(super) const PULL: u8 = 30;
+    pub(super) const PULL_REPLY: u8 = 31;
 
     pub(super) const NOOP: u8 = 1;
     pub(super) const COMMAND: u8 = 2;
@@ -180,6 +182,8 @@ fn message_tag(message: &Message) -> u8 {
         Message::ReadIndexReply { .. } => tag::READ_INDEX_REPLY,
         Message::Propose { .. } => tag::PROPOSE,
         Message::ProposeReply { .. } => tag::PROPOSE_REPLY,
+        Message::Pull { .. } => tag::PULL,
+        Message::PullReply { .. } => tag::PULL_REPLY,
         Message::TimeoutNow { .. } => tag::TIMEOUT_NOW,
         Message::Priority { .. } => tag::PRIORITY,
     }
@@ -204,6 +208,16 @@ fn put_message(out: &mut impl BufMut, message: &Message) {
         Message::AppendReject { prev, hint } => {
             put_log_id(out, *prev);
             put_log_id(out, *hint);
+        }
+        Message::Pull { after, last } => {
+            put_log_id(out, *after);
+            put_log_id(out, *last);
+        }
+        Message::PullReply { prev, entries, last } => {
+            put_log_id(out, *prev);
+            put_log_id(out, *last);
+            put_number(out, entries.len() as u64);
+            entries.iter().for_each(|entry| encode_entry(entry, out));
         }
         Message::Heartbeat { commit, round } => {
             put_number(out, commit.0);
@@ -269,6 +283,11 @@ fn take_message(tag: u8, input: &mut Bytes) -> Result<Message, CodecError> {
         tag::PROPOSE_REPLY => Message::ProposeReply {
             outcomes: take_list(input, |input| Ok((ProposalId(take_number(input)?), take_outcome(input)?)))?,
         },
+        tag::PULL => Message::Pull { after: take_log_id(input)?, last: take_log_id(input)? },
+        tag::PULL_REPLY => {
+            let (prev, last) = (take_log_id(input)?, take_log_id(input)?);
+            Message::PullReply { prev, last, entries: take_list(input, decode_entry)? }
+        }
         tag::TIMEOUT_NOW => Message::TimeoutNow { last: take_log_id(input)? },
         tag::PRIORITY => Message::Priority { priority: take_byte(input)? },
         other => return Err(CodecError::Tag(other, "message")),
@@ -506,6 +525,12 @@ mod tests {
                 .prop_map(|(round, index)| Message::ReadIndexReply { round, index }),
             vec((proposal(), payload()), 0..5).prop_map(|proposals| Message::Propose { proposals }),
             vec((proposal(), outcome()), 0..5).prop_map(|outcomes| Message::ProposeReply { outcomes }),
+            (log_id(), log_id()).prop_map(|(after, last)| Message::Pull { after, last }),
+            (log_id(), vec(entry(), 0..5), log_id()).prop_map(|(prev, entries, last)| Message::PullReply {
+                prev,
+                entries,
+                last
+            }),
             log_id().prop_map(|last| Message::TimeoutNow { last }),
             any::<u8>().prop_map(|priority| Message::Priority { priority }),
         ]

@@ -163,7 +163,7 @@ impl Node {
     }
 
     /// Whether this node has a leader that it must not help to depose.
-    fn is_sticky(&self) -> bool {
+    pub(crate) fn is_sticky(&self) -> bool {
         let hears_leader = match &self.role {
             Role::Follower(follower) => follower.is_sticky(self.now, self.config.election_timeout),
             Role::PreCandidate(_) | Role::Candidate(_) => false,
@@ -222,6 +222,7 @@ impl Node {
     /// A pre-vote was refused in this node's own term.
     pub(crate) fn handle_pre_vote_refused(&mut self, from: NodeId) {
         if matches!(self.role, Role::PreCandidate(_)) {
+            self.pull(from);
             self.count(from, false);
         }
     }
@@ -268,6 +269,9 @@ impl Node {
 
     pub(crate) fn handle_vote_reply(&mut self, from: NodeId, granted: bool) {
         if matches!(self.role, Role::Candidate(_)) {
+            if !granted {
+                self.pull(from);
+            }
             self.count(from, granted || self.config.mutated(Mutant::RefusalCounts));
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::effect::Alarm;
-use crate::id::{FetchId, Index, NodeId, Time};
+use crate::id::{FetchId, Index, LogId, NodeId, Time};
 use crate::input::Fetched;
 use crate::node::Node;
 
@@ -16,6 +16,8 @@ pub(crate) enum Purpose {
     Peer(NodeId),
     /// To apply them.
     Apply,
+    /// To send them to a node that nobody elects, whose log ended with this entry.
+    Pull(NodeId, LogId),
 }
 
 /// Requests under way.
@@ -63,6 +65,13 @@ impl Fetches {
         self.under_way.values().any(|(purpose, _)| *purpose == Purpose::Apply)
     }
 
+    /// Whether entries for this node, which pulls them, are on their way.
+    pub(crate) fn is_pulling(&self, to: NodeId) -> bool {
+        self.under_way
+            .values()
+            .any(|(purpose, _)| matches!(purpose, Purpose::Pull(puller, _) if *puller == to))
+    }
+
     /// What is to be applied is another thing now.
     pub(crate) fn forget_apply(&mut self) {
         self.under_way.retain(|_, (purpose, _)| *purpose != Purpose::Apply);
@@ -94,6 +103,7 @@ impl Node {
         match purpose {
             Purpose::Peer(to) => self.send_fetched(to, entries),
             Purpose::Apply => self.apply_fetched(entries),
+            Purpose::Pull(to, past) => self.send_pulled(to, past, entries),
         }
     }
 }

@@ -203,6 +203,7 @@
 #![forbid(unsafe_code)]
 
 mod apply;
+mod catch_up;
 mod change;
 pub mod codec;
 mod config;

@@ -120,6 +120,24 @@ pub enum Message {
         /// Where each was appended, or why it was refused. Appended does not mean committed.
         outcomes: Vec<(ProposalId, Result<LogId, ProposeError>)>,
     },
+    /// "You refused me: what follows `after` in your log?" Asked by a candidate, of a voter that may have more. Changes
+    /// nothing at the receiver, whatever its term; one that has no newer log, or hears a leader, does not answer.
+    Pull {
+        /// An entry of the asker's log; at first its last one.
+        after: LogId,
+        /// The asker's last entry. The answer has to reach beyond it.
+        last: LogId,
+    },
+    /// The answer to a `Pull`.
+    PullReply {
+        /// The entry that `entries` follow; if there are none, the largest one of the sender's log that could agree with
+        /// the asker's at `after`.
+        prev: LogId,
+        /// The entries, without a gap. They reach beyond the asker's log, or there are none.
+        entries: Vec<Entry>,
+        /// Where the sender's log ends.
+        last: LogId,
+    },
     /// "Campaign now": leadership is handed over. Fenced: the receiver obeys only in the envelope's term and only
     /// with this very log (tikv/raft-rs #234: a delayed one let a second leader in).
     TimeoutNow {

@@ -87,6 +87,10 @@ mutants! {
     LearnerRefuses = "learner-refuses", "etcd #10998, raft-rs #57, redpanda #8495";
     /// A leader that is restarted leads on, without an election.
     LeaderResumes = "leader-resumes", "openraft's enable_leader_restore";
+    /// An answer to a pull is taken whatever the own log has become meanwhile.
+    PullUnchecked = "pull-unchecked", "elections.md, counter-example 1";
+    /// Who drops entries for those that it pulled stays in the term in which it acknowledged them.
+    PullKeepsTerm = "pull-keeps-term", "elections.md, counter-example 2";
 
     // Reads.
     /// The answers to the heartbeat before a read confirm it.

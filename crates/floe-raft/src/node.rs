@@ -416,6 +416,18 @@ impl Node {
             // They speak of a term that nobody has entered, and are answered without entering it.
             Message::PreVote { last } => return self.handle_pre_vote(from, term, last),
             Message::PreVoteReply { granted: true } => return self.handle_pre_vote_granted(from, term),
+            Message::Pull { after, last } => return self.handle_pull(from, after, last),
+            // A refuser may have the newer log and the older term: this node campaigned in terms that it never heard of.
+            Message::PreVoteReply { granted: false } if term < own => return self.pull(from),
+            Message::PullReply { prev, entries, last } => {
+                if term > own {
+                    if self.end_farewell(from) {
+                        return;
+                    }
+                    self.become_follower(term, None);
+                }
+                return self.handle_pull_reply(from, prev, entries, last);
+            }
             // Decides for itself whether to enter the candidate's term.
             Message::Vote { last, transfer } => return self.handle_vote(from, term, last, transfer),
             // What became of a command is true in any term, and better known than given up for lost.
@@ -462,7 +474,11 @@ impl Node {
             Message::TimeoutNow { last } => self.handle_timeout_now(from, last),
             Message::Priority { priority } => self.handle_priority(from, priority),
             // Handled whatever their term.
-            Message::PreVote { .. } | Message::Vote { .. } | Message::ProposeReply { .. } => {}
+            Message::PreVote { .. }
+            | Message::Vote { .. }
+            | Message::ProposeReply { .. }
+            | Message::Pull { .. }
+            | Message::PullReply { .. } => {}
         }
     }
 
@@ -493,6 +509,8 @@ impl Node {
             | Message::HeartbeatReply { .. }
             | Message::ReadIndexReply { .. }
             | Message::ProposeReply { .. }
+            | Message::Pull { .. }
+            | Message::PullReply { .. }
             | Message::TimeoutNow { .. }
             | Message::Priority { .. } => {}
         }

@@ -28,6 +28,16 @@ pub(crate) fn fault(envelope: &Envelope) -> Option<&'static str> {
         Message::AppendOk { matched } => index_fault(*matched),
         // Of a follower with a newer log than the leader; then its term is above the leader's, too.
         Message::AppendReject { prev, hint } => id_fault(*prev, *term).or(id_fault(*hint, *term)),
+        Message::Pull { after, .. } if after.index == Index::ZERO && after.term != Term(0) => {
+            Some("an entry has a position or a term, but not both")
+        }
+        Message::Pull { after, last } if after > last => {
+            Some("it asks for what follows an entry beyond its log")
+        }
+        Message::Pull { last, .. } => id_fault(*last, *term),
+        Message::PullReply { prev, entries, last } => {
+            id_fault(*prev, *term).or_else(|| entries_fault(*prev, entries, *term)).or(id_fault(*last, *term))
+        }
         Message::Heartbeat { commit, .. } => index_fault(*commit),
         Message::Snapshot { last, .. } if last.index == Index::ZERO => Some("a snapshot of nothing"),
         Message::Snapshot { membership, .. } if membership.fault().is_some() => {

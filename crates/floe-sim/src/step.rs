@@ -348,6 +348,8 @@ impl World {
             | Message::Snapshot { .. }
             | Message::ReadIndex { .. }
             | Message::ReadIndexReply { .. }
+            | Message::Pull { .. }
+            | Message::PullReply { .. }
             | Message::Propose { .. }
             | Message::ProposeReply { .. } => {}
         }

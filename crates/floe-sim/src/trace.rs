@@ -579,6 +579,15 @@ fn describe_envelope(envelope: &Envelope, out: &mut impl Fields) {
             out.number("round", round.0);
             out.number("index", index.map_or(0, |index| index.0));
         }
+        Message::Pull { after, last } => {
+            out.log_id("after", *after);
+            out.log_id("last", *last);
+        }
+        Message::PullReply { prev, entries, last } => {
+            out.log_id("prev", *prev);
+            describe_entries(entries, out);
+            out.log_id("end", *last);
+        }
         Message::Propose { proposals } => out.number("proposals", proposals.len() as u64),
         Message::ProposeReply { outcomes } => out.number("outcomes", outcomes.len() as u64),
     }
@@ -600,6 +609,8 @@ fn message_name(message: &Message) -> &'static str {
         Message::ReadIndexReply { .. } => "read-index-reply",
         Message::Propose { .. } => "propose",
         Message::ProposeReply { .. } => "propose-reply",
+        Message::Pull { .. } => "pull",
+        Message::PullReply { .. } => "pull-reply",
         Message::TimeoutNow { .. } => "timeout-now",
         Message::Priority { .. } => "priority",
     }

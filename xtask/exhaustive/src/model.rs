@@ -118,6 +118,7 @@ impl Group {
         if group.space.scenario.elected {
             group.elect();
         }
+        group.begin()?;
         Ok(group)
     }
 
@@ -138,6 +139,21 @@ impl Group {
         }
         state.left = left;
         self.birth = state;
+    }
+
+    /// Takes the steps of the prologue, which cost nothing of what may happen later.
+    fn begin(&mut self) -> anyhow::Result<()> {
+        let left = self.birth.left;
+        let mut actions = Vec::new();
+        for words in self.space.scenario.prologue {
+            self.birth.left.fires = 1;
+            self.actions(&self.birth, &mut actions);
+            let wanted = actions.drain(..).filter(|action| format!("{action:?}").starts_with(words));
+            let next = wanted.filter_map(|action| self.next_state(&self.birth, action)).next();
+            self.birth = next.ok_or_else(|| anyhow::anyhow!("nothing begins with \"{words}\" here"))?;
+        }
+        self.birth.left = left;
+        Ok(())
     }
 
     /// The step that an action is, on which node, and what of the budget it leaves.

@@ -44,6 +44,8 @@ pub(crate) struct Scenario {
     pub(crate) single_entries: bool,
     /// The first node leads from the beginning, in term 1.
     pub(crate) elected: bool,
+    /// What happens first, each the beginning of an action's text.
+    pub(crate) prologue: &'static [&'static str],
     /// No node enters a later term.
     pub(crate) term: Term,
     pub(crate) left: Left,
@@ -70,7 +72,7 @@ const TWO_LEADERS: Reach = ("two nodes believe that they lead", |_, state| reach
 
 /// Every model, in the order in which they run.
 pub(crate) fn all() -> Vec<Scenario> {
-    [elections(), logs(), changes()].into_iter().flatten().collect()
+    [elections(), logs(), pulls(), changes()].into_iter().flatten().collect()
 }
 
 /// Who leads.
@@ -140,6 +142,78 @@ fn logs() -> Vec<Scenario> {
     ]
 }
 
+/// Who pulls what it lacks from its refusers. Elections in all other models do so, too; here the logs differ from the
+/// beginning.
+fn pulls() -> Vec<Scenario> {
+    vec![
+        Scenario {
+            name: "pulls",
+            about: "logs of three terms, and elections that pull from one another",
+            single_entries: true,
+            gates: true,
+            term: Term(5),
+            left: Left { fires: 3, crashes: 1, ..Left::default() },
+            start: &[(&[1, 1, 1], 3, 2), (&[1, 2], 3, 2), (&[1, 3], 3, 3)],
+            reaches: &[ENTRY],
+            ..Scenario::plain()
+        },
+        Scenario {
+            name: "late-pull",
+            about: "an answer to a pull is on its way while the asker's log goes on and is committed",
+            gates: true,
+            term: Term(4),
+            left: Left { fires: 1, beats: 1, crashes: 1, ..Left::default() },
+            start: &[(&[1], 2, 3), (&[1], 2, 3), (&[1, 1, 1], 2, 3)],
+            prologue: &[
+                "n1 timer",
+                "n1@3 -> n3 PreVote",
+                "n3@2 -> n1 PreVoteReply",
+                "n1@2 -> n3 Pull",
+                "n2 timer",
+                "n2@3 -> n1 PreVote",
+                "n1@3 -> n2 PreVoteReply",
+                "n2@3 -> n1 Vote",
+                "n1@3 -> n2 VoteReply",
+                "n2@3 -> n1 Append",
+                "n1@3 -> n2 AppendOk",
+            ],
+            reaches: &[ENTRY],
+            finds: &["pull-unchecked"],
+            ..Scenario::plain()
+        },
+        Scenario {
+            name: "pulled-ack",
+            about: "a voter acknowledges an old entry and then pulls another in its place",
+            single_entries: true,
+            gates: true,
+            term: Term(5),
+            left: Left { beats: 1, ..Left::default() },
+            start: &[(&[], 2, 3), (&[1], 2, 3), (&[2], 2, 3)],
+            prologue: &[
+                "n2 timer",
+                "n2@3 -> n1 PreVote",
+                "n1@3 -> n2 PreVoteReply",
+                "n2@3 -> n1 Vote",
+                "n1@3 -> n2 VoteReply",
+                "n2@3 -> n1 Append",
+                "n1@3 -> n2 AppendReject",
+                "n2@3 -> n1 Append { prev: LogId { term: Term(0)",
+                "n1@3 -> n2 AppendOk",
+                "n1 timer",
+                "n1@4 -> n3 PreVote",
+                "n3@2 -> n1 PreVoteReply",
+                "n1@3 -> n3 Pull",
+                "n3@2 -> n1 PullReply",
+                "n1@3 -> n3 Pull { after: LogId { term: Term(0)",
+                "n3@2 -> n1 PullReply { prev: LogId { term: Term(0), index: Index(0) }, entries: [E",
+            ],
+            reaches: &[TWO_TERMS],
+            finds: &["pull-keeps-term"],
+            ..Scenario::plain()
+        },
+    ]
+}
+
 /// Who belongs to the group.
 fn changes() -> Vec<Scenario> {
     vec![
@@ -178,6 +252,7 @@ impl Scenario {
             holds_writes: false,
             single_entries: false,
             elected: false,
+            prologue: &[],
             term: Term(2),
             left: Left::default(),
             change: None,

@@ -127,7 +127,7 @@ impl Node {
     }
 
     /// The committed entry that the message contradicts, if any.
-    fn committed_conflict(&self, prev: LogId, entries: &[Entry]) -> Option<Index> {
+    pub(crate) fn committed_conflict(&self, prev: LogId, entries: &[Entry]) -> Option<Index> {
         let conflicts = |id: LogId| {
             id.index <= self.commit && self.log.term_at(id.index).is_some_and(|term| term != id.term)
         };
@@ -140,7 +140,7 @@ impl Node {
 
     /// Takes into the log what it lacks, and drops only what really conflicts: a delayed, shorter append must not
     /// shorten a log that agrees with it (etcd #1763). Whether the entries are in the log now.
-    fn store(&mut self, from: NodeId, mut entries: Vec<Entry>) -> bool {
+    pub(crate) fn store(&mut self, from: NodeId, mut entries: Vec<Entry>) -> bool {
         let base = self.log.base().index;
         let known =
             entries.iter().take_while(|entry| entry.id.index <= base || self.log.matches(entry.id)).count();

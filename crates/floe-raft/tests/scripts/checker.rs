@@ -230,6 +230,8 @@ impl Checker {
             | Message::ReadIndexReply { .. }
             | Message::Propose { .. }
             | Message::ProposeReply { .. }
+            | Message::Pull { .. }
+            | Message::PullReply { .. }
             | Message::TimeoutNow { .. }
             | Message::Priority { .. } => Ok(()),
         }

@@ -113,6 +113,10 @@ pub(crate) fn message(message: &Message) -> String {
                 .collect();
             format!("[{}]", texts.join(", "))
         }
+        Message::Pull { after, last } => format!("after={after} last={last}"),
+        Message::PullReply { prev, entries: list, last } => {
+            format!("base={prev} {} last={last}", entries(list))
+        }
         Message::TimeoutNow { last } => format!("last={last}"),
         Message::Priority { priority } => format!("priority={priority}"),
     };

@@ -52,6 +52,8 @@ pub(crate) fn kind(message: &Message) -> &'static str {
         Message::ReadIndexReply { .. } => "read-index-reply",
         Message::Propose { .. } => "propose",
         Message::ProposeReply { .. } => "propose-reply",
+        Message::Pull { .. } => "pull",
+        Message::PullReply { .. } => "pull-reply",
         Message::TimeoutNow { .. } => "timeout-now",
         Message::Priority { .. } => "priority",
     }

@@ -107,6 +107,12 @@ scripts! {
         graph_quorum_loss
         graph_constrained_election
         graph_chained
+        a_pull_finds_where_logs_part
+        a_pull_leaves_the_term
+        a_pull_in_pages
+        a_pull_reads_from_disk
+        a_pull_is_not_answered_by_those_who_hear_a_leader
+        a_late_pull_reply_changes_nothing
     }
     replication {
         one_entry

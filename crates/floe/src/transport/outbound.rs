@@ -128,7 +128,8 @@ fn is_bulk(frame: &Frame) -> bool {
         Frame::Raft(envelope) => match &envelope.message {
             // Empty ones, too: they follow the entries that are still queued, and one that overtook them would be
             // refused and have the whole window sent again.
-            Message::Append { .. } | Message::Propose { .. } => true,
+            // The entries of a pull are for one that nobody elects: votes go first.
+            Message::Append { .. } | Message::Propose { .. } | Message::PullReply { .. } => true,
             Message::PreVote { .. }
             | Message::PreVoteReply { .. }
             | Message::Vote { .. }
@@ -141,6 +142,7 @@ fn is_bulk(frame: &Frame) -> bool {
             | Message::ReadIndex { .. }
             | Message::ReadIndexReply { .. }
             | Message::ProposeReply { .. }
+            | Message::Pull { .. }
             | Message::TimeoutNow { .. }
             | Message::Priority { .. } => false,
         },
