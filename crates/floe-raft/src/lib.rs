@@ -88,6 +88,10 @@
 //! whose disk has not finished a write for as long invites the voter closest to its log, and steps down, too: its
 //! heartbeats must not outlive its use. While its disk hangs, a node asks for no votes and promises none.
 //!
+//! In one graph of broken links that is not enough: the only node that still reaches a majority lacks an entry, and
+//! nobody else can be elected. So a candidate that is refused asks its refuser for what it lacks, and campaigns again
+//! (`catch_up.rs`). The argument is in `docs/design/elections.md`.
+//!
 //! Together they make deadlocks possible that none has alone, and each has happened to somebody: see the comments at
 //! `Node::handle_pre_vote` and `Node::answer_old`.
 //!
@@ -183,7 +187,8 @@
 //! `invariants.rs` states what must hold of a node at every moment, and from one moment to the next; debug builds
 //! check it after every input. Golden scripts under `testscripts/` show each mechanism message by message, and random
 //! schedules look for what no script foresees. [`Invariants`] is public for the simulator. Bugs that others had are put
-//! back one at a time (`mutant.rs`), and each must be found.
+//! back one at a time (`mutant.rs`), and each must be found. `cargo xtask exhaustive` explores every state of small
+//! groups of this very core, within bounds.
 //!
 //! # What is absent, and why
 //!
