@@ -156,7 +156,7 @@ fn logs_match(one: &[Mark], two: &[Mark]) -> bool {
 
 /// What a run has to come by.
 pub(crate) mod reached {
-    use super::{BTreeSet, MarkKind, RoleKind, State};
+    use super::{BTreeSet, MarkKind, Message, RoleKind, State};
     use crate::model::Asked;
 
     /// Anything is committed.
@@ -191,6 +191,13 @@ pub(crate) mod reached {
     /// A read was served, after something was committed.
     pub(crate) fn read(state: &State) -> bool {
         state.asked == Asked::Served && !state.committed.entries.is_empty()
+    }
+
+    /// Entries were pulled.
+    pub(crate) fn pulled(state: &State) -> bool {
+        let tells =
+            |message: &Message| matches!(message, Message::PullReply { entries, .. } if !entries.is_empty());
+        state.network.packets.iter().any(|packet| tells(&packet.envelope.message))
     }
 
     /// Two nodes believe that they lead, in different terms.
