@@ -15,7 +15,10 @@ impl MultiNode {
             return;
         }
         // An old one vouches for nothing, but its heartbeats are as good as any that come late.
-        let sign = self.machine(from).map(|machine| machine.hear(now, life, stamp));
+        let (own, ours) = (self.config.life, self.stamp);
+        let answered = echo.filter(|echo| echo.life == own && echo.stamp <= ours).map(|echo| echo.stamp);
+        let sign = self.machine(from).map(|machine| machine.hear(now, (life, stamp), answered, ours));
+        self.has_beats = true;
         match sign {
             Some(Sign::Restarted) => {
                 self.gone(from);

@@ -1,6 +1,5 @@
 //! What a machine knows of another one, and what it has to tell it.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use floe_raft::{NodeId, Time};
@@ -8,17 +7,15 @@ use floe_raft::{NodeId, Time};
 use crate::beat::{Answer, Beat, Echo, Heartbeat};
 use crate::vouch::{Vouched, Vouching};
 
-/// Lives of a machine that ended and are remembered, so that no late beat of theirs is taken for a new start.
-const ENDED_LIVES: usize = 8;
-
 /// Another machine.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Machine {
     /// Its present life, once it was heard.
     life: Option<u64>,
-    ended: VecDeque<u64>,
     /// The stamp of the last beat of this life.
     stamp: u64,
+    /// A beat of another life came. Which of the two is the later one nobody can tell from it.
+    stranger: Option<Stranger>,
     /// When that came.
     pub(crate) heard: Option<Time>,
     /// The stamp of our last beat that it has heard, or when we began to vouch to it: since then it may be silent.
@@ -29,6 +26,16 @@ pub(crate) struct Machine {
     pub(crate) answers: Vec<Answer>,
     /// A beat goes out with the next drain even if it carries nothing else.
     pub(crate) due: bool,
+}
+
+/// Another life of a machine than the one that is known.
+#[derive(Clone, Copy, Debug)]
+struct Stranger {
+    life: u64,
+    /// The stamp of its last beat.
+    stamp: u64,
+    /// The stamp of our last beat when its first one came.
+    ours: u64,
 }
 
 /// What the head of a beat says about its sender.
@@ -43,25 +50,34 @@ pub(crate) enum Sign {
 }
 
 impl Machine {
-    /// Takes in who sent a beat, and when.
-    pub(crate) fn hear(&mut self, now: Time, life: u64, stamp: u64) -> Sign {
-        if self.ended.contains(&life) {
-            return Sign::Old;
-        }
+    /// Takes in who sent a beat, and when. `answered` is the stamp of ours that it echoes, if it echoes one of this life.
+    ///
+    /// A beat of another life than the known one comes from a new process or, late, from one that ended long ago. To
+    /// take the late one for a new start would mean to take the living process for the dead one from then on. So
+    /// another life is believed only when it has answered a beat that was sent after it was first seen.
+    pub(crate) fn hear(&mut self, now: Time, beat: (u64, u64), answered: Option<u64>, ours: u64) -> Sign {
+        let (life, stamp) = beat;
         let sign = match self.life {
             Some(known) if known == life && stamp <= self.stamp => return Sign::Old,
             Some(known) if known == life => Sign::Alive,
-            Some(known) => {
-                if self.ended.len() == ENDED_LIVES {
-                    self.ended.pop_front();
+            Some(_) => {
+                let seen = self.stranger.filter(|stranger| stranger.life == life);
+                let seen = seen.unwrap_or(Stranger { life, stamp, ours });
+                if answered.is_none_or(|answered| answered <= seen.ours) {
+                    self.stranger = Some(Stranger { stamp: seen.stamp.max(stamp), ..seen });
+                    self.due = true;
+                    return Sign::Old;
                 }
-                self.ended.push_back(known);
                 Sign::Restarted
             }
-            None => Sign::Alive,
+            None => {
+                self.due = true;
+                Sign::Alive
+            }
         };
         self.life = Some(life);
         self.stamp = stamp;
+        self.stranger = None;
         self.heard = Some(now);
         sign
     }
@@ -93,7 +109,10 @@ impl Machine {
             return None;
         }
         self.due = false;
-        let echo = self.life.map(|life| Echo { life, stamp: self.stamp, version: self.vouched.version() });
+        let known = self.life.map(|life| Echo { life, stamp: self.stamp, version: self.vouched.version() });
+        // One that is not believed yet hears that it was heard, and answers.
+        let stranger = self.stranger.map(|Stranger { life, stamp, .. }| Echo { life, stamp, version: 0 });
+        let echo = stranger.or(known);
         Some(Beat {
             from,
             to,
@@ -113,17 +132,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_beat_of_an_ended_life_or_a_repeated_one_is_no_sign_of_life() {
+    fn a_repeated_beat_is_no_sign_of_life() {
         let mut machine = Machine::default();
-        assert_eq!(machine.hear(Time(1), 7, 10), Sign::Alive);
-        assert_eq!(machine.hear(Time(2), 7, 10), Sign::Old);
-        assert_eq!(machine.hear(Time(3), 7, 11), Sign::Alive);
-        assert_eq!(machine.hear(Time(4), 8, 1), Sign::Restarted);
-        assert_eq!(machine.hear(Time(5), 7, 12), Sign::Old);
-        assert_eq!(machine.heard, Some(Time(4)));
-        for life in 9..30 {
-            assert_eq!(machine.hear(Time(6), life, 1), Sign::Restarted);
+        assert_eq!(machine.hear(Time(1), (7, 10), None, 100), Sign::Alive);
+        assert_eq!(machine.hear(Time(2), (7, 10), None, 100), Sign::Old);
+        assert_eq!(machine.hear(Time(3), (7, 11), None, 100), Sign::Alive);
+        assert_eq!(machine.heard, Some(Time(3)));
+    }
+
+    #[test]
+    fn another_life_is_believed_when_it_answers_what_was_said_after_it_was_first_seen() {
+        let mut machine = Machine::default();
+        assert_eq!(machine.hear(Time(1), (7, 10), None, 100), Sign::Alive);
+        // A late one of a life before that, again and again: it echoes what was said long ago.
+        for time in 2..9 {
+            assert_eq!(machine.hear(Time(time), (6, 50), Some(90), 100 + time), Sign::Old);
         }
-        assert_eq!(machine.ended.len(), ENDED_LIVES);
+        assert_eq!(machine.hear(Time(10), (7, 11), Some(110), 111), Sign::Alive);
+        // A new one is asked, and answers.
+        assert_eq!(machine.hear(Time(11), (8, 1), None, 120), Sign::Old);
+        let asked = machine.take_beat(NodeId(1), NodeId(2), 5, 121).and_then(|beat| beat.echo);
+        assert_eq!(asked, Some(Echo { life: 8, stamp: 1, version: 0 }));
+        assert_eq!(machine.hear(Time(12), (8, 2), Some(120), 121), Sign::Old);
+        assert_eq!(machine.hear(Time(13), (8, 3), Some(121), 121), Sign::Restarted);
+        assert_eq!(machine.hear(Time(14), (7, 99), Some(111), 122), Sign::Old);
+        assert_eq!(machine.hear(Time(15), (8, 4), Some(122), 123), Sign::Alive);
     }
 }
