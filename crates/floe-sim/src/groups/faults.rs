@@ -17,7 +17,10 @@ impl GroupsWorld {
                 self.net.cut(&links);
                 self.queue.push(now.plus(cut), Event::Mend(links));
             }
-            Action::Clog { link, clog } => self.net.clog(link, now.plus(clog)),
+            Action::Clog { link, clog } => {
+                self.stragglers_until = self.stragglers_until.max(now.plus(clog));
+                self.net.clog(link, now.plus(clog));
+            }
             Action::Transfer { to } => return self.transfer(to),
             Action::Crash { target, boundary, down } => {
                 let Some(host) = self.find(target) else { return Ok(()) };
@@ -29,6 +32,7 @@ impl GroupsWorld {
             Action::Pause { target, pause } => {
                 let Some(host) = self.find(target) else { return Ok(()) };
                 let until = now.plus(pause);
+                self.stragglers_until = self.stragglers_until.max(until);
                 let machine = &mut self.hosts[host];
                 if machine.life.is_some() && machine.paused_until.is_none_or(|paused| paused < until) {
                     machine.paused_until = Some(until);

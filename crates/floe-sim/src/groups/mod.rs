@@ -50,7 +50,9 @@ fn live(world: &mut GroupsWorld) -> Checked {
     world.run_until(resumed)?;
     world.must_have_committed()?;
     world.rest();
-    let asleep = Moment(resumed.0 + world.patience());
+    // An old message that comes late may wake a group, as it must.
+    let late = world.stragglers_until.plus(world.plan.network.late_max);
+    let asleep = Moment(resumed.max(late).0 + world.patience());
     world.run_until(asleep)?;
     world.must_sleep()?;
     world.run_until(Moment(asleep.0 + 20 * election))?;

@@ -92,6 +92,9 @@ pub(crate) struct GroupsWorld {
     pub(crate) load_rng: Rng,
     /// Names for reads and proposals, unique in the world.
     pub(crate) names: u64,
+    /// Until when packets from before the end of the faults may arrive: what waited for a process that stood still,
+    /// or in a clog.
+    pub(crate) stragglers_until: Moment,
     /// The faults are over.
     pub(crate) healed: bool,
     /// The clients have gone home.
@@ -140,6 +143,7 @@ impl GroupsWorld {
             host_rng,
             load_rng: Rng::new(seed, Stream::Workload),
             names: 0,
+            stragglers_until: Moment(0),
             healed: false,
             resting: false,
             elections: 0,
