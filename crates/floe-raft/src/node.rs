@@ -333,6 +333,11 @@ impl Node {
         matches!(self.role, Role::Leader(_))
     }
 
+    /// On a leader, until when it may answer reads by its lease, if it has one. It may have passed.
+    pub fn lease_until(&self) -> Option<Time> {
+        self.lease_end()
+    }
+
     /// The last entry known to be committed.
     pub fn commit(&self) -> Index {
         self.commit

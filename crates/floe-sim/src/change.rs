@@ -27,6 +27,8 @@ pub enum StepKind {
     },
     /// A node that is no member becomes a voter at once.
     AddVoter,
+    /// A witness that is no member becomes a voter.
+    AddWitness,
     /// A learner becomes a voter.
     Promote,
     /// A voter becomes a learner.
@@ -50,7 +52,7 @@ pub(crate) fn draw(rng: &mut Rng) -> Vec<Step> {
 }
 
 fn kind(rng: &mut Rng) -> StepKind {
-    match rng.below(14) {
+    match rng.below(15) {
         0..3 => StepKind::AddLearner { auto_promote: true },
         3 => StepKind::AddLearner { auto_promote: false },
         4..6 => StepKind::AddVoter,
@@ -58,8 +60,16 @@ fn kind(rng: &mut Rng) -> StepKind {
         9 => StepKind::Demote,
         10..12 => StepKind::Remove,
         12 => StepKind::RemoveLeader,
+        13 => StepKind::AddWitness,
         _ => StepKind::Move,
     }
+}
+
+/// Those who can join, by what they keep.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Free {
+    pub(crate) with_data: BTreeSet<NodeId>,
+    pub(crate) witnesses: BTreeSet<NodeId>,
 }
 
 /// What the steps mean where `membership` is in force, `leader` leads, and the nodes in `free` can join. A step that nobody
@@ -68,7 +78,7 @@ pub(crate) fn resolve(
     steps: &[Step],
     membership: &Membership,
     leader: NodeId,
-    free: &BTreeSet<NodeId>,
+    free: &Free,
 ) -> Vec<MembershipOperation> {
     let mut named = BTreeSet::new();
     let mut operations = Vec::new();
@@ -76,7 +86,8 @@ pub(crate) fn resolve(
         let members = membership.members();
         let leaver = BTreeSet::from([leader]);
         let candidates = match step.what {
-            StepKind::AddLearner { .. } | StepKind::AddVoter => free,
+            StepKind::AddLearner { .. } | StepKind::AddVoter => &free.with_data,
+            StepKind::AddWitness => &free.witnesses,
             StepKind::Promote => &membership.learners,
             StepKind::Demote | StepKind::Remove | StepKind::RemoveLeader
                 if members.len() < 3 && steps.len() == 1 =>
@@ -99,6 +110,7 @@ pub(crate) fn resolve(
                 MembershipOperation::AddLearner { node, address, auto_promote }
             }
             StepKind::AddVoter => MembershipOperation::AddVoter { node, address },
+            StepKind::AddWitness => MembershipOperation::AddWitness { node, address },
             StepKind::Promote => MembershipOperation::Promote { node },
             StepKind::Demote => MembershipOperation::Demote { node },
             StepKind::Remove | StepKind::RemoveLeader => MembershipOperation::Remove { node },
@@ -125,10 +137,12 @@ mod tests {
         let membership = Membership { learners: nodes(&[4]), ..Membership::of_voters(nodes(&[1, 2, 3])) };
         let resolved = |kinds: &[StepKind], pick: u64| -> Vec<NodeId> {
             let steps: Vec<Step> = kinds.iter().map(|what| Step { what: *what, pick }).collect();
-            let operations = resolve(&steps, &membership, NodeId(2), &nodes(&[7, 8]));
+            let free = Free { with_data: nodes(&[7, 8]), witnesses: nodes(&[9]) };
+            let operations = resolve(&steps, &membership, NodeId(2), &free);
             operations.iter().map(MembershipOperation::node).collect()
         };
         assert_eq!(resolved(&[StepKind::AddVoter, StepKind::RemoveLeader], 5), nodes_of(&[8, 2]));
+        assert_eq!(resolved(&[StepKind::AddWitness, StepKind::AddWitness], 5), nodes_of(&[9]));
         assert_eq!(resolved(&[StepKind::Remove; 5], 0), nodes_of(&[1, 2, 3, 4]));
         assert_eq!(resolved(&[StepKind::Promote, StepKind::Promote], 9), nodes_of(&[4]));
     }

@@ -39,6 +39,8 @@ pub(crate) struct Host {
     pub(crate) slow: u32,
     /// Disk writes do not end before.
     pub(crate) stalled_until: Moment,
+    /// When it last learned that its leader is dead.
+    pub(crate) evidence_at: Option<Moment>,
     /// The next disk write fails; the process is started again after this long.
     pub(crate) failing: Option<u64>,
     /// The process dies after this many effects, and is started again after this long.
@@ -103,6 +105,8 @@ pub(crate) struct Seen {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PendingRead {
     pub(crate) op: OpId,
+    /// When.
+    pub(crate) at: Moment,
     /// What was committed when it was asked for.
     pub(crate) floor: Index,
 }
@@ -136,6 +140,8 @@ pub(crate) enum Input {
 pub(crate) enum Job {
     Apply(Vec<Entry>),
     Install(Received),
+    /// A witness is told where its log begins anew.
+    Place(LogId, Membership),
 }
 
 /// The end of a log that nobody has looked at.

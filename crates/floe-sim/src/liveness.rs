@@ -8,6 +8,7 @@ use floe_raft::{Index, Membership, NodeId};
 use crate::action::Link;
 use crate::check::{Checked, Invariant, broken, describe};
 use crate::clock::{MS, Rate};
+use crate::marks::Mark;
 use crate::plan::Feature;
 use crate::trace::{EventId, Happening};
 use crate::world::{At, Event, World};
@@ -16,7 +17,10 @@ impl World {
     /// Heals a random majority and leaves the rest broken for ever. Nothing is promised, and all goes on as before, if the
     /// operator has lost too many disks or forced a change without a majority behind it.
     pub(crate) fn heal(&mut self) -> Checked {
-        let Some(core) = self.choose_core() else { return Ok(()) };
+        let Some(core) = self.choose_core() else {
+            self.marks.reach(Mark::NothingPromised);
+            return Ok(());
+        };
         self.break_the_rest(&core);
         let names: Vec<String> = core.iter().map(|node| format!("n{node}")).collect();
         self.cause = EventId(0);
@@ -70,6 +74,10 @@ impl World {
         });
         self.liveness_rng.shuffle(&mut nodes);
         let mut core = BTreeSet::new();
+        // With witnesses a single disk may hold what is committed, so that nobody with data can be spared.
+        if !self.plan.witnesses.is_empty() {
+            core.extend(nodes.iter().filter(|node| !self.plan.witnesses.contains(node)));
+        }
         for membership in &memberships {
             while let Some(missing) = missing_from(membership, &core) {
                 core.insert(*nodes.iter().find(|node| missing.contains(node))?);

@@ -90,6 +90,11 @@ impl Machine {
         self.values[usize::from(key.0)]
     }
 
+    /// What a witness has of the state: how far it is.
+    pub(crate) fn placed(applied: LogId) -> Self {
+        Self { applied, ..Self::new() }
+    }
+
     /// Applies an entry that is no command: a no-op or a membership.
     pub(crate) fn skip(&mut self, id: LogId) {
         self.applied = id;

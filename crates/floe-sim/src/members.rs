@@ -3,12 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use floe_raft::{Membership, MembershipChange, MembershipError, MembershipOperation, NodeId, Time};
+use floe_raft::{LogId, Membership, MembershipChange, MembershipError, MembershipOperation, NodeId, Time};
 
 use crate::action::Action;
-use crate::change::{Step, resolve};
+use crate::change::{Free, Step, resolve};
 use crate::check::Checked;
 use crate::clock::{MS, SECOND};
+use crate::marks::Mark;
 use crate::mutant::HostMutant;
 use crate::storage::Storage;
 use crate::trace::Happening;
@@ -33,7 +34,10 @@ impl World {
         let free = self.free_nodes();
         let Some(life) = self.hosts[host].life.as_mut() else { return Ok(()) };
         let membership = life.node.membership();
-        let free: BTreeSet<NodeId> = free.into_iter().filter(|node| !membership.contains(*node)).collect();
+        let strangers = free.into_iter().filter(|node| !membership.contains(*node));
+        let (witnesses, with_data): (BTreeSet<NodeId>, BTreeSet<NodeId>) =
+            strangers.partition(|node| self.plan.witnesses.contains(node));
+        let free = Free { with_data, witnesses };
         let operations = resolve(&wanted.steps, membership, life.node.id(), &free);
         let change = MembershipChange { operations, forced: wanted.forced };
         let outcome = life.node.change_membership(local, &change);
@@ -73,8 +77,9 @@ impl World {
     /// Starts those who join, if they do not run yet.
     fn welcome(&mut self, operations: &[MembershipOperation]) -> Checked {
         for operation in operations {
-            let (MembershipOperation::AddLearner { node, .. } | MembershipOperation::AddVoter { node, .. }) =
-                operation
+            let (MembershipOperation::AddLearner { node, .. }
+            | MembershipOperation::AddVoter { node, .. }
+            | MembershipOperation::AddWitness { node, .. }) = operation
             else {
                 continue;
             };
@@ -83,6 +88,9 @@ impl World {
                 self.crash(host, 10 * MS)?;
                 self.hosts[host].storage = Storage::new(*node, &Membership::default(), &self.plan.host);
                 self.check.memberships.replaced(*node);
+            }
+            if self.hosts[host].storage.image().last() != LogId::ZERO {
+                self.marks.reach(Mark::AddedAgain);
             }
             if self.hosts[host].lives.0 == 0 {
                 let soon = self.host_rng.exponential(100 * MS);

@@ -12,6 +12,7 @@ use floe_raft::{Config, NodeId};
 use crate::action::Action;
 use crate::clock::{MS, Moment, SECOND};
 use crate::graph::{self, Graph};
+use crate::lease;
 use crate::rng::{Rng, Stream};
 use crate::schedule;
 
@@ -72,11 +73,15 @@ pub enum Feature {
     RealLog,
     /// Members join, are promoted, replaced and removed.
     Members,
+    /// Voters promise, and leaders may read by lease; in half of these worlds they do, and clocks keep their rates.
+    Lease,
+    /// Some voters keep no commands.
+    Witnesses,
 }
 
 impl Feature {
     /// Every feature and its name.
-    pub const ALL: [(Self, &'static str); 27] = [
+    pub const ALL: [(Self, &'static str); 29] = [
         (Self::Loss, "loss"),
         (Self::Duplicate, "duplicate"),
         (Self::Replay, "replay"),
@@ -104,6 +109,8 @@ impl Feature {
         (Self::Learners, "learners"),
         (Self::RealLog, "real-log"),
         (Self::Members, "members"),
+        (Self::Lease, "lease"),
+        (Self::Witnesses, "witnesses"),
     ];
 
     /// The feature of a name.
@@ -192,6 +199,8 @@ pub struct HostPlan {
     pub real_log: bool,
     /// Whether a node that has applied its removal is stopped for good. Otherwise it goes on, and may be added again.
     pub stops_removed: bool,
+    /// Whether reads are answered by lease. Clocks keep what leases ask of them then.
+    pub lease_reads: bool,
     /// Whether those who may join are up before they are asked to.
     pub early_joiners: bool,
     /// The old bug that it has.
@@ -231,6 +240,8 @@ pub struct Plan {
     pub joiners: Vec<NodeId>,
     /// How many groups the machines share. Most worlds have one and look at it closely.
     pub groups: u64,
+    /// Which of the voters and of those who may join are witnesses.
+    pub witnesses: BTreeSet<NodeId>,
     /// The features that are on.
     pub features: BTreeSet<Feature>,
     /// The core's configuration; each node puts its own id in.
@@ -266,6 +277,7 @@ impl Plan {
         let voters: Vec<NodeId> = (1..=voter_count).map(NodeId).collect();
         let learners: Vec<NodeId> = (1..=learner_count).map(|nth| NodeId(voter_count + nth)).collect();
         let joiners = draw_joiners(seed, &features, voter_count + learner_count);
+        let witnesses = draw_witnesses(seed, &features, &voters, &joiners);
         let mut config = draw_config(&mut rng, seed, &features);
         let network = draw_network(&mut rng, seed, &features, &config);
         let host = draw_host(&mut rng, seed, &features, &config);
@@ -284,7 +296,10 @@ impl Plan {
         let schedule = schedule::draw(seed, &features, &voters, &nodes, end)
             .into_iter()
             .enumerate()
-            .map(|(number, (at, action))| (number as u32, at, action))
+            .filter_map(|(number, (at, action))| {
+                let action = if host.lease_reads { lease::tame(action, &config)? } else { action };
+                Some((number as u32, at, action))
+            })
             .filter(|(number, _, _)| !restrictions.skip.contains(number))
             .collect();
         let mut plan = Self {
@@ -293,6 +308,7 @@ impl Plan {
             learners,
             joiners,
             groups,
+            witnesses,
             features,
             config,
             network,
@@ -341,6 +357,24 @@ fn draw_groups(seed: u64) -> u64 {
     if rng.chance(62_500) { rng.magnitude(2, 50) } else { 1 }
 }
 
+/// The witnesses: never a majority of the first voters, and perhaps one of those who may join.
+fn draw_witnesses(
+    seed: u64,
+    features: &BTreeSet<Feature>,
+    voters: &[NodeId],
+    joiners: &[NodeId],
+) -> BTreeSet<NodeId> {
+    if !features.contains(&Feature::Witnesses) {
+        return BTreeSet::new();
+    }
+    let mut rng = Feature::Witnesses.stream(seed, Stream::Plan);
+    let mut shuffled = voters.to_vec();
+    rng.shuffle(&mut shuffled);
+    let count = if voters.len() < 2 { 0 } else { rng.between(1, voters.len() as u64 / 2) as usize };
+    let joiner = joiners.first().filter(|_| rng.coin());
+    shuffled.iter().take(count).chain(joiner).copied().collect()
+}
+
 fn draw_config(rng: &mut Rng, seed: u64, features: &BTreeSet<Feature>) -> Config {
     let mut config = Config::new(NodeId(1));
     let heartbeat_ms = rng.magnitude(25, 120);
@@ -356,6 +390,9 @@ fn draw_config(rng: &mut Rng, seed: u64, features: &BTreeSet<Feature>) -> Config
         config.tail_bytes = rng.magnitude(64, 8_192);
         config.uncommitted_bytes = rng.magnitude(256, 65_536);
         config.apply_bytes = rng.magnitude(64, 4_096);
+    }
+    if features.contains(&Feature::Lease) {
+        config.lease = Some(lease::draw(&mut Feature::Lease.stream(seed, Stream::Plan), &config));
     }
     if features.contains(&Feature::Members) {
         config.promotion_lag = Feature::Members.stream(seed, Stream::Disk).magnitude(1, 1_000);
@@ -414,6 +451,7 @@ fn draw_host(rng: &mut Rng, seed: u64, features: &BTreeSet<Feature>, config: &Co
         plan.checkpoint_bytes = rng.magnitude(128, 16_384);
         plan.trailing = rng.below(16);
     }
+    plan.lease_reads = features.contains(&Feature::Lease) && Feature::Lease.stream(seed, Stream::Host).coin();
     let mut rng = Feature::Members.stream(seed, Stream::Host);
     (plan.stops_removed, plan.early_joiners) = (rng.coin(), rng.coin());
     plan

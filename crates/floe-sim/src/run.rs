@@ -7,6 +7,7 @@ use crate::check::{Checked, Invariant, Violation, broken};
 use crate::clock::{Moment, SECOND};
 use crate::graph::Graph;
 use crate::groups;
+use crate::marks::{Mark, Marks, Reached};
 use crate::mutant::Mutant;
 use crate::plan::{Plan, Restrictions};
 use crate::trace::{Sink, Trace, TraceHash};
@@ -36,6 +37,8 @@ pub struct Outcome {
     pub hash: TraceHash,
     /// What the run did.
     pub statistics: Statistics,
+    /// The rare branches that it reached.
+    pub marks: Marks,
 }
 
 /// What a run did, in numbers.
@@ -171,6 +174,9 @@ fn run_with(seed: u64, options: &Options, sink: Option<Sink>) -> Outcome {
         }
         violation
     });
+    if world.check.memberships.has_promoted() {
+        world.marks.reach(Mark::PromotedByLeader);
+    }
     let (invoked, acknowledged) = world.check.clients.counts();
     Outcome {
         seed,
@@ -188,6 +194,7 @@ fn run_with(seed: u64, options: &Options, sink: Option<Sink>) -> Outcome {
             acknowledged,
             term: world.check.elections.last().map_or(0, |(term, _)| term.0),
         },
+        marks: world.marks,
     }
 }
 
@@ -212,6 +219,8 @@ pub struct Sweep {
     pub failures: Vec<Outcome>,
     /// The sums of all runs; the term is the highest.
     pub statistics: Statistics,
+    /// In how many of them each rare branch was reached.
+    pub reached: Reached,
 }
 
 impl Sweep {
@@ -219,6 +228,7 @@ impl Sweep {
     pub fn add(&mut self, outcome: Outcome) {
         self.seeds += 1;
         self.statistics.add(&outcome.statistics);
+        self.reached.add(outcome.marks);
         if outcome.violation.is_some() {
             self.failures.push(outcome);
         }
@@ -226,7 +236,8 @@ impl Sweep {
 
     /// Adds the outcomes of another sweep.
     pub fn merge(&mut self, other: Self) {
-        let Self { seeds, failures, statistics } = other;
+        let Self { seeds, failures, statistics, reached } = other;
+        self.reached.merge(&reached);
         self.seeds += seeds;
         self.failures.extend(failures);
         self.statistics.add(&statistics);

@@ -85,7 +85,9 @@ fn intervention(feature: Feature, rng: &mut Rng, voters: &[NodeId], nodes: &[Nod
         | Feature::Compact
         | Feature::SmallWindows
         | Feature::Learners
-        | Feature::RealLog => return None,
+        | Feature::RealLog
+        | Feature::Lease
+        | Feature::Witnesses => return None,
     })
 }
 

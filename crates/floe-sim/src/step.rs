@@ -9,6 +9,7 @@ use crate::check::{self, Checked, Checker, Invariant, OperationKind, broken};
 use crate::clock::MS;
 use crate::host::{Host, Input, Job, PendingRead, Received};
 use crate::machine::{Command, OpId};
+use crate::marks::Mark;
 use crate::mutant::HostMutant;
 use crate::net::{Body, Packet};
 use crate::trace::{EventId, Happening};
@@ -116,7 +117,13 @@ impl World {
                 life.node.handle_compacted(base);
             }
             Input::SnapshotSent(to, outcome) => life.node.handle_snapshot_sent(local, to, outcome),
-            Input::PeerGone(peer) => life.node.handle_peer_gone(local, peer),
+            Input::PeerGone(peer) => {
+                if life.node.leader() == Some(peer) {
+                    self.hosts[host].evidence_at = Some(self.now);
+                }
+                let Some(life) = self.hosts[host].life.as_mut() else { return Ok(()) };
+                life.node.handle_peer_gone(local, peer);
+            }
             Input::Operation(op) => return self.start_operation(host, local, op),
             Input::Change(wanted) => return self.start_change(host, local, &wanted),
             // A refused handover is no fault: the target may be gone, or a learner, or lead already.
@@ -148,6 +155,7 @@ impl World {
             return Ok(());
         };
         let padding = self.workload.padding();
+        let lease_reads = self.plan.host.lease_reads;
         let floor = self.check.commits.last();
         let mutant = self.mutant;
         let Some(life) = self.hosts[host].life.as_mut() else { return Ok(()) };
@@ -158,9 +166,10 @@ impl World {
             }
             OperationKind::Get => {
                 let read = ReadId(op.0);
-                return match life.node.read(local, read, ReadMode::Index) {
+                let mode = if lease_reads { ReadMode::Lease } else { ReadMode::Index };
+                return match life.node.read(local, read, mode) {
                     Ok(()) => {
-                        life.reads.insert(read, PendingRead { op, floor });
+                        life.reads.insert(read, PendingRead { op, at: self.now, floor });
                         Ok(())
                     }
                     Err(_) => self.answer(op, Answer::Refused),
@@ -218,6 +227,12 @@ impl World {
                 Ok(())
             }
             Effect::SendSnapshot { to, term, at_least } => self.send_snapshot(host, to, term, at_least),
+            Effect::InstallSnapshot { last, membership } if self.plan.witnesses.contains(&id) => {
+                let Some(life) = self.hosts[host].life.as_mut() else { return Ok(()) };
+                life.jobs.push_back(Job::Place(last, membership));
+                self.start_job(host);
+                Ok(())
+            }
             Effect::InstallSnapshot { last, membership: _ } => self.install_snapshot(host, last),
             Effect::Apply(entries) => {
                 let Some(life) = self.hosts[host].life.as_mut() else { return Ok(()) };
@@ -253,12 +268,16 @@ impl World {
                 }
             }
             Effect::RoleChanged { role, term, leader } => {
+                self.note_role(host, role);
                 self.note(&Happening::Role { node: id, role, term, leader });
                 if role == RoleKind::Leader { self.check.elections.leads(id, term) } else { Ok(()) }
             }
             Effect::MembershipChanged(membership) => {
                 let (voters, learners) = (membership.voters.len() as u64, membership.learners.len() as u64);
                 let outgoing = membership.outgoing.len() as u64;
+                if outgoing > 0 {
+                    self.marks.reach(Mark::Joint);
+                }
                 self.note(&Happening::Membership { node: id, voters, learners, outgoing });
                 Ok(())
             }
@@ -267,6 +286,20 @@ impl World {
                 self.note(&Happening::Alarm { node: id, what: &what });
                 Err(broken(Invariant::NoFalseAlarm, format!("n{id} raises {what}")))
             }
+        }
+    }
+
+    /// Whether a change of role shows one of the mechanisms that make failovers quick.
+    fn note_role(&mut self, host: usize, role: RoleKind) {
+        let heartbeat = self.plan.config.heartbeat_interval.as_nanos() as u64;
+        let machine = &mut self.hosts[host];
+        let campaigns = role == RoleKind::PreCandidate || role == RoleKind::Candidate;
+        if campaigns && machine.evidence_at.take().is_some_and(|at| self.now.since(at) <= heartbeat) {
+            self.marks.reach(Mark::CampaignOnEvidence);
+        }
+        let led = machine.life.as_ref().is_some_and(|life| life.seen.leads);
+        if led && role == RoleKind::Follower && machine.stalled_until > self.now {
+            self.marks.reach(Mark::HandedOverWhileStalled);
         }
     }
 
@@ -291,9 +324,6 @@ impl World {
         }
         if let Some(from) = write.truncate_from {
             check.commits.truncates(id, from, &life.log)?;
-        }
-        if write.restart_after.is_some() {
-            check.memberships.installed(id);
         }
         let mut follows = write.restart_after.unwrap_or(life.log.last());
         if let Some(from) = write.truncate_from {
@@ -402,6 +432,7 @@ impl World {
         }
         life.transfers.remove(&to);
         let node = life.node.id();
+        self.marks.reach(Mark::SnapshotLost);
         self.cause = EventId(0);
         self.cause = self.note(&Happening::SnapshotDone { node, to, installed: false });
         self.input(host, Input::SnapshotSent(to, SnapshotOutcome::Failed))
@@ -437,6 +468,7 @@ impl World {
         let waits = newest.index > life.node.commit();
         let kept = if waits { life.received.split_off(&newest) } else { std::collections::BTreeMap::new() };
         for (_, received) in std::mem::replace(&mut life.received, kept) {
+            self.marks.reach(Mark::SnapshotUnwanted);
             self.report_snapshot(host, &received, SnapshotOutcome::Failed);
         }
     }
@@ -460,6 +492,9 @@ impl World {
             ));
         };
         Checker::confirmed(id, pending.floor, index)?;
+        if self.plan.host.lease_reads && pending.at == self.now && life.node.membership().voters.len() > 1 {
+            self.marks.reach(Mark::ReadByLease);
+        }
         let applied = life.machine.applied().index;
         if applied < index {
             return Err(broken(
@@ -485,6 +520,8 @@ impl World {
             return Ok(false);
         }
         machine.crash_after = None;
+        self.marks.reach(Mark::DiesBetweenEffects);
+        let machine = &self.hosts[host];
         // What a leader has counted its followers may hear of, even if it dies before it is done with this turn.
         if machine.leads() {
             self.observe(host)?;

@@ -14,6 +14,7 @@ use floe_wal::{OpenError, Options, ReadError, Reader, RecoveredGroup, Wal};
 use crate::check::{self, Checked, Invariant, broken};
 use crate::image::LogImage;
 use crate::machine::Machine;
+use crate::marks::{Mark, Marks};
 use crate::mutant::HostMutant;
 use crate::plan::HostPlan;
 use crate::rng::Rng;
@@ -204,16 +205,17 @@ impl Storage {
         &mut self,
         tail: usize,
         mutant: Option<HostMutant>,
+        marks: &mut Marks,
     ) -> Result<Restored, Box<check::Violation>> {
         if let Some(real) = &mut self.real {
-            let found = real.open(self.node, !self.pending.is_empty())?;
+            let found = real.open(self.node, !self.pending.is_empty(), marks)?;
             check::recovers(self.node, &self.image, &self.pending, &found)?;
             self.image = found;
             self.pending.clear();
         }
         self.follow_restart();
         self.spoil(mutant);
-        self.finish_install()?;
+        self.finish_install(marks)?;
         let Self { image, membership, checkpoint, .. } = self;
         let newest = image.entries.len().saturating_sub(tail);
         Ok(Restored {
@@ -233,7 +235,7 @@ impl Storage {
     }
 
     /// A snapshot was installed, and the log was not restarted after it before the crash: that is done now.
-    fn finish_install(&mut self) -> Checked {
+    fn finish_install(&mut self, marks: &mut Marks) -> Checked {
         let applied = self.checkpoint.machine.applied();
         if applied.index <= self.image.base.index || self.image.contains(applied) {
             return Ok(());
@@ -242,6 +244,7 @@ impl Storage {
         // in it, for what is said waits for its term.
         let held = self.image.hard_state;
         let hard_state = (held.term < applied.term).then_some(HardState { term: applied.term, vote: None });
+        marks.reach(Mark::InstallFinishedAtRestart);
         self.installed = Some((applied, self.checkpoint.membership.clone()));
         let restart = Write {
             id: WriteId(0),
@@ -318,7 +321,12 @@ impl RealLog {
 
     /// Opens the log. When a write was `interrupted`, and the log cannot tell whether it was acknowledged, somebody who
     /// knows that it was not lets it be dropped, as an operator would; nobody may when no write was under way.
-    fn open(&mut self, node: NodeId, interrupted: bool) -> Result<LogImage, Box<check::Violation>> {
+    fn open(
+        &mut self,
+        node: NodeId,
+        interrupted: bool,
+        marks: &mut Marks,
+    ) -> Result<LogImage, Box<check::Violation>> {
         let options = Options {
             segment_bytes: SEGMENT_BYTES,
             #[cfg(feature = "mutants")]
@@ -327,6 +335,7 @@ impl RealLog {
         };
         let opened = match Wal::open(self.disk.clone(), options.clone()) {
             Err(OpenError::Corrupt { undecided: true, .. }) if interrupted => {
+                marks.reach(Mark::LogUndecided);
                 Wal::open_discarding_undecided(self.disk.clone(), options)
             }
             opened => opened,

@@ -37,6 +37,7 @@ pub(crate) enum Happening<'a> {
         voters: u64,
         learners: u64,
         joiners: u64,
+        witnesses: u64,
         heartbeat: u64,
         election: u64,
         features: &'a str,
@@ -310,13 +311,14 @@ impl Fields for Json {
 impl Happening<'_> {
     fn describe(&self, out: &mut impl Fields) {
         match self {
-            Self::World { seed, voters, learners, joiners, heartbeat, election, features } => {
+            Self::World { seed, voters, learners, joiners, witnesses, heartbeat, election, features } => {
                 out.text("kind", "world");
                 out.number("version", TRACE_VERSION);
                 out.number("seed", *seed);
                 out.number("voters", *voters);
                 out.number("learners", *learners);
                 out.number("joiners", *joiners);
+                out.number("witnesses", *witnesses);
                 out.number("heartbeat", *heartbeat);
                 out.number("election", *election);
                 out.text("features", features);

@@ -1,12 +1,13 @@
 //! What a host does beside its core: disk writes, reads of older entries, applying, checkpoints, snapshots.
 
 use floe_raft::codec::decode_membership;
-use floe_raft::{Entry, EntryKind, FetchId, Fetched, Index, LogId, SnapshotOutcome};
+use floe_raft::{Entry, EntryKind, FetchId, Fetched, Index, LogId, Membership, SnapshotOutcome};
 
 use crate::check::{Checked, Invariant, broken};
 use crate::clock::MS;
 use crate::host::{Input, Job, Received};
-use crate::machine::Command;
+use crate::machine::{Command, Machine};
+use crate::marks::Mark;
 use crate::mutant::HostMutant;
 use crate::storage::{Checkpoint, Injected, WriteFailed};
 use crate::trace::{EventId, Happening};
@@ -139,6 +140,7 @@ impl World {
         match job {
             Job::Apply(entries) => self.apply(at.host, entries)?,
             Job::Install(received) => self.install(at.host, &received)?,
+            Job::Place(last, membership) => self.place(at.host, last, membership)?,
         }
         self.start_job(at.host);
         Ok(())
@@ -158,7 +160,13 @@ impl World {
         }
         let Some(life) = self.hosts[host].life.as_mut() else { return Ok(()) };
         let (id, last, hash) = (life.node.id(), life.machine.applied(), life.machine.hash());
-        self.check.commits.state(id, last, hash)?;
+        // What a witness applies has no content, and makes no state.
+        let is_witness = self.plan.witnesses.contains(&id);
+        if is_witness {
+            self.check.commits.applied(id, last)?;
+        } else {
+            self.check.commits.state(id, last, hash)?;
+        }
         self.cause = self.note(&Happening::Applied { node: id, last, hash });
         self.input(host, Input::Applied(last.index))?;
         self.save(host);
@@ -222,6 +230,22 @@ impl World {
         Ok(())
     }
 
+    /// A witness has no state: it keeps the place and the membership, durably.
+    fn place(&mut self, host: usize, last: LogId, membership: Membership) -> Checked {
+        self.marks.reach(Mark::WitnessPlaced);
+        let machine = &mut self.hosts[host];
+        let Some(life) = machine.life.as_mut() else { return Ok(()) };
+        life.machine = Machine::placed(last);
+        life.applied_membership = membership.clone();
+        life.unsaved_bytes = 0;
+        machine.storage.install(Checkpoint { machine: life.machine.clone(), membership });
+        let node = machine.id;
+        self.check.memberships.installed(node);
+        self.check.commits.applied(node, last)?;
+        self.cause = self.note(&Happening::SnapshotInstalled { node, last });
+        self.input(host, Input::Applied(last.index))
+    }
+
     /// Puts a snapshot in the place of the state machine, durably.
     fn install(&mut self, host: usize, received: &Received) -> Checked {
         let machine = &mut self.hosts[host];
@@ -237,6 +261,7 @@ impl World {
         let checkpoint =
             Checkpoint { machine: life.machine.clone(), membership: life.applied_membership.clone() };
         machine.storage.install(checkpoint);
+        self.check.memberships.installed(id);
         let hash = state.machine.hash();
         self.check.commits.state(id, last, hash)?;
         self.cause = self.note(&Happening::SnapshotInstalled { node: id, last });

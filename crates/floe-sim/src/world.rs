@@ -9,6 +9,7 @@ use crate::clock::{Clock, MS, Moment, SECOND};
 use crate::host::{Host, Input, Life, LifeId, Seen};
 use crate::image::LogImage;
 use crate::machine::OpId;
+use crate::marks::{Mark, Marks};
 use crate::mutant::{HostMutant, Mutant};
 use crate::net::{Network, Packet, TransferId};
 use crate::plan::Plan;
@@ -37,6 +38,7 @@ pub(crate) struct World {
     pub(crate) transfers: TransferId,
     /// The chaos is over: nothing is broken or mended any more outside of the core.
     pub(crate) core: Option<BTreeSet<NodeId>>,
+    pub(crate) marks: Marks,
     /// When the world ends.
     pub(crate) ends: Moment,
     /// Buffer for what the network delivers.
@@ -126,6 +128,7 @@ impl World {
         let membership = Membership {
             voters: plan.voters.iter().copied().collect(),
             learners: plan.learners.iter().copied().collect(),
+            witnesses: plan.voters.iter().copied().filter(|node| plan.witnesses.contains(node)).collect(),
             ..Membership::default()
         };
         let founder = |id| Membership::of_voters([id]);
@@ -151,6 +154,7 @@ impl World {
                 slow: 1,
                 stalled_until: Moment(0),
                 failing: None,
+                evidence_at: None,
                 crash_after: None,
             })
             .collect();
@@ -169,6 +173,7 @@ impl World {
             transfers: TransferId(0),
             core: None,
             ends: plan.end,
+            marks: Marks::default(),
             arrivals: Vec::new(),
             handled: 0,
             plan,
@@ -184,6 +189,7 @@ impl World {
             voters: self.plan.voters.len() as u64,
             learners: self.plan.learners.len() as u64,
             joiners: self.plan.joiners.len() as u64,
+            witnesses: self.plan.witnesses.len() as u64,
             heartbeat: self.plan.config.heartbeat_interval.as_nanos() as u64,
             election: self.plan.config.election_timeout.as_nanos() as u64,
             features: &features.join(" "),
@@ -332,7 +338,7 @@ impl World {
         if machine.life.is_some() || machine.wiped || machine.retired {
             return Ok(());
         }
-        let mut restored = machine.storage.restore(tail, mutant)?;
+        let mut restored = machine.storage.restore(tail, mutant, &mut self.marks)?;
         if mutant == Some(HostMutant::ApplyTwice) {
             restored.applied = restored.applied.prev().max(restored.base.index);
         }
@@ -345,7 +351,8 @@ impl World {
             applied: machine.storage.checkpoint().machine.applied(),
         };
         let local = machine.clock.local(self.now);
-        let config = floe_raft::Config { id, ..config };
+        let witness = self.plan.witnesses.contains(&id);
+        let config = floe_raft::Config { id, witness, ..config };
         let durable = machine.storage.image().hard_state.term;
         let node = Node::new(local, seed, config, restored)
             .map_err(|error| broken(Invariant::Restarts, format!("n{id} cannot start: {error}")))?;
@@ -360,6 +367,9 @@ impl World {
         machine.lives.0 += 1;
         self.cause = self.trace.record(self.now, self.cause, &happening);
         self.check.elections.restarts(id, durable);
+        if self.hosts[host].life.as_ref().is_some_and(|life| life.node.membership().is_joint()) {
+            self.marks.reach(Mark::RestartWhileJoint);
+        }
         self.check_durable()?;
         self.step_host(host)
     }
@@ -372,7 +382,7 @@ impl World {
 
     /// Compares what a node says of itself with what it said before.
     pub(crate) fn observe(&mut self, host: usize) -> Checked {
-        let Self { hosts, check, trace, .. } = self;
+        let Self { hosts, check, trace, marks, .. } = self;
         let Some(life) = hosts[host].life.as_mut() else { return Ok(()) };
         let id = life.node.id();
         let sound = life.invariants.check(&life.node);
@@ -395,6 +405,9 @@ impl World {
             trace.record(self.now, self.cause, &Happening::Commit { node: id, index: commit });
             // What it counted in this step it may have counted before it was deposed in the same step.
             let term = if leads { term } else { seen.term };
+            if seen.leads && !leads {
+                marks.reach(Mark::DeposedWhileCounting);
+            }
             let advance = Advance {
                 node: id,
                 term,
@@ -404,14 +417,20 @@ impl World {
                 log: &life.log,
                 disks: &|node| disk_of(hosts, node),
             };
-            check.advanced(&advance, seen.last, last)?;
+            let counted = check.advanced(&advance, seen.last, last)?;
+            if counted {
+                marks.reach(Mark::CommittedThroughWitness);
+            }
         }
         check.memberships.judge(&check.commits)?;
         if elected {
             check.commits.elected(id, term, &life.log)?;
             check.elections.won(id, term, check.in_force(id, last))?;
         }
-        Ok(())
+        if leads && !check.in_force(id, last).is_voter(id) {
+            marks.reach(Mark::LeadsWithoutVote);
+        }
+        self.check_lease(host)
     }
 }
 

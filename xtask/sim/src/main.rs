@@ -137,7 +137,7 @@ fn time_on_processor() -> Duration {
 }
 
 fn report(arguments: &Arguments, sweep: &Sweep, elapsed: Duration, busy: Duration) {
-    let Sweep { seeds, failures, statistics } = sweep;
+    let Sweep { seeds, failures, statistics, reached } = sweep;
     let simulated = Duration::from_nanos(statistics.simulated);
     println!(
         "sim: seeds {}..{}: {seeds} worlds, {:.1} simulated hours, {} events, {} entries committed, \
@@ -151,6 +151,8 @@ fn report(arguments: &Arguments, sweep: &Sweep, elapsed: Duration, busy: Duratio
         statistics.acknowledged,
         statistics.invoked,
     );
+    let reached: Vec<String> = reached.iter().map(|(mark, count)| format!("{} {count}", mark.name())).collect();
+    println!("sim: rare branches, and the worlds that reached them: {}", reached.join(", "));
     if !busy.is_zero() {
         let rate = *seeds as f64 / busy.as_secs_f64() * 60.0;
         println!("sim: {rate:.0} seeds a core-minute ({:.0} s of processor time)", busy.as_secs_f64());

@@ -3,7 +3,7 @@
 
 use floe_raft::{EntryKind, Index, LogId, Membership, NodeId, Term};
 
-use super::{Checked, Invariant, broken, decides, describe};
+use super::{Checked, Invariant, Violation, broken, decides, describe};
 use crate::image::LogImage;
 use crate::machine::{Command, Key, Machine, OpId, Reply, Versions};
 
@@ -86,13 +86,14 @@ impl Commits {
     }
 
     /// A node knows of more; `learn` is told every command that nobody knew to be committed. A leader counts by the
-    /// first of the memberships, or, when it appended that one in the same step, by the second.
+    /// first of the memberships, or, when it appended that one in the same step, by the second. Returns whether
+    /// witnesses were needed.
     pub(crate) fn advanced(
         &mut self,
         advance: &Advance<'_>,
         memberships: [&Membership; 2],
         mut learn: impl FnMut(LogId, &Command, Reply) -> Checked,
-    ) -> Checked {
+    ) -> Result<bool, Box<Violation>> {
         let Advance { node, to, log, .. } = *advance;
         if to < advance.from {
             return Err(broken(
@@ -111,7 +112,7 @@ impl Commits {
             self.agrees(node, Index(index), log)?;
         }
         if to <= known {
-            return Ok(());
+            return Ok(false);
         }
         // Who does not lead has it from somebody who does, and said so before.
         if !advance.leads {
@@ -129,9 +130,9 @@ impl Commits {
             };
             self.extend(entry, &mut learn)?;
         }
-        self.check_count(advance, memberships)?;
+        let through_witness = self.check_count(advance, memberships)?;
         self.known_in.push((advance.term, to));
-        Ok(())
+        Ok(through_witness)
     }
 
     /// `node` became the leader of `term` with this log.
@@ -169,8 +170,8 @@ impl Commits {
         on_quorum(*id, &self.counted_by, disks)
     }
 
-    /// A replica's state after `last` has this hash.
-    pub(crate) fn state(&self, node: NodeId, last: LogId, hash: u64) -> Checked {
+    /// A replica has applied everything up to `last`.
+    pub(crate) fn applied(&self, node: NodeId, last: LogId) -> Checked {
         let committed = if last == LogId::ZERO { Some(last) } else { self.id(last.index) };
         if committed != Some(last) {
             return Err(broken(
@@ -178,6 +179,12 @@ impl Commits {
                 format!("n{node} applied {last}, but at that index {} is committed", name(committed)),
             ));
         }
+        Ok(())
+    }
+
+    /// A replica's state after `last` has this hash.
+    pub(crate) fn state(&self, node: NodeId, last: LogId, hash: u64) -> Checked {
+        self.applied(node, last)?;
         if self.hashes.get(last.index.0 as usize) != Some(&hash) {
             return Err(broken(
                 Invariant::StateMatches,
@@ -228,8 +235,12 @@ impl Commits {
         Ok(())
     }
 
-    fn check_count(&mut self, advance: &Advance<'_>, memberships: [&Membership; 2]) -> Checked {
-        let Some(id) = self.id(advance.to) else { return Ok(()) };
+    fn check_count(
+        &mut self,
+        advance: &Advance<'_>,
+        memberships: [&Membership; 2],
+    ) -> Result<bool, Box<Violation>> {
+        let Some(id) = self.id(advance.to) else { return Ok(false) };
         if id.term != advance.term {
             return Err(broken(
                 Invariant::CurrentTermCommit,
@@ -240,7 +251,10 @@ impl Commits {
         let counted_by = if on_quorum(id, now, advance.disks).is_ok() { now } else { before };
         on_quorum(id, counted_by, advance.disks)?;
         self.counted_by = counted_by.clone();
-        Ok(())
+        let disks = advance.disks;
+        let with_data =
+            |node| !counted_by.is_witness(node) && disks(node).is_none_or(|disk| disk.contains(id));
+        Ok(!decides(counted_by, with_data))
     }
 }
 
@@ -252,7 +266,12 @@ fn on_quorum<'a>(
 ) -> Checked {
     // A disk that is lost for ever counts as holding it: its node can never vote for a leader without it.
     let holds = |voter: NodeId| disks(voter).is_none_or(|disk| disk.contains(id));
-    if decides(membership, holds) {
+    let with_data = membership
+        .members()
+        .into_iter()
+        .any(|node| membership.is_voter(node) && !membership.is_witness(node) && holds(node));
+    // Before the first commit no membership has counted anything.
+    if decides(membership, holds) && (with_data || membership.voters.is_empty()) {
         return Ok(());
     }
     let holders: Vec<String> =

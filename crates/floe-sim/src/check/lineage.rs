@@ -50,7 +50,9 @@ impl Lineage {
                 format!("{id} follows {} on n{} and {follows} on n{writer}", known.follows, known.writer),
             ));
         }
-        if known.entry != *entry {
+        // A witness holds a command without its content.
+        let is_stripped = entry.kind == EntryKind::Witnessed && known.entry.kind == EntryKind::Command;
+        if known.entry != *entry && !is_stripped {
             return Err(broken(
                 Invariant::LogMatching,
                 format!("{id} is not the same entry on n{} and n{writer}", known.writer),

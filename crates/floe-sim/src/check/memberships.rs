@@ -24,13 +24,15 @@ pub(crate) struct Memberships {
     /// Appended in the present step, each with the one before it. They are judged when the leader has told what it
     /// knows to be committed.
     appended: Vec<(NodeId, LogId, LogId)>,
+    /// A learner that the leader may promote by itself was promoted.
+    promoted: bool,
 }
 
 impl Memberships {
     pub(crate) fn new(birth: Membership) -> Self {
         let informed = birth.members();
         let (by_entry, appended) = (BTreeMap::new(), Vec::new());
-        Self { birth, none: Membership::default(), informed, by_entry, appended }
+        Self { birth, none: Membership::default(), informed, by_entry, appended, promoted: false }
     }
 
     /// A snapshot takes the place of the node's log; it comes with a membership.
@@ -59,6 +61,11 @@ impl Memberships {
         self.by_entry.len() as u64
     }
 
+    /// Whether a learner that the leader may promote by itself was promoted.
+    pub(crate) fn has_promoted(&self) -> bool {
+        self.promoted
+    }
+
     /// Those that may still come into force: whatever was appended anywhere beyond what is committed.
     pub(crate) fn after(&self, committed: Index) -> impl Iterator<Item = &Membership> {
         let later = move |entry: &LogId| entry.index > committed;
@@ -85,6 +92,7 @@ impl Memberships {
                 ),
             ));
         }
+        self.promoted |= self.of(before).auto_promote.iter().any(|node| next.voters.contains(node));
         self.by_entry.insert(id, next);
         self.appended.push((leader, id, before));
         Ok(())

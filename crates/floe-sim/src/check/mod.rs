@@ -74,6 +74,8 @@ pub enum Invariant {
     NoPanic,
     /// A node starts from whatever a crash leaves.
     Restarts,
+    /// Nobody leads beside an earlier leader that holds a lease.
+    LeaseIsAlone,
     /// In a graph of links that stands, the leader hardly ever changes.
     LeaderIsStable,
     /// What the core knows of itself agrees with itself ([`floe_raft::Invariants`]).
@@ -108,6 +110,7 @@ impl Invariant {
             Self::Liveness => "liveness",
             Self::NoPanic => "no-panic",
             Self::Restarts => "restarts",
+            Self::LeaseIsAlone => "lease-is-alone",
             Self::LeaderIsStable => "leader-is-stable",
             Self::NodeIsSound => "node-is-sound",
         }
@@ -178,8 +181,13 @@ impl Checker {
     }
 
     /// A node reports how far it knows the log to be committed. A leader counts by the membership of its log, as it ends
-    /// now with `last`, or as it ended before this step with `before`.
-    pub(crate) fn advanced(&mut self, advance: &Advance<'_>, before: LogId, last: LogId) -> Checked {
+    /// now with `last`, or as it ended before this step with `before`. Returns whether witnesses were needed.
+    pub(crate) fn advanced(
+        &mut self,
+        advance: &Advance<'_>,
+        before: LogId,
+        last: LogId,
+    ) -> Result<bool, Box<Violation>> {
         let Self { lineage, memberships, commits, clients, .. } = self;
         let of = |last| memberships.in_force(advance.node, lineage.membership_entry(last));
         commits.advanced(advance, [of(last), of(before)], |id, command, reply| {
