@@ -6,11 +6,10 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 use crate::workspace::{cargo, succeed};
-use crate::{codegen, tidy};
+use crate::{codegen, tidy, wasm};
 
 /// The crates that must also build where there is no operating system.
 const PURE: [&str; 5] = ["floe-raft", "floe-multi", "floe-session", "floe-wal", "floe-sim"];
-const WASM: &str = "wasm32-unknown-unknown";
 
 enum Outcome {
     Passed,
@@ -86,15 +85,15 @@ fn docs() -> Result<Outcome> {
 }
 
 fn wasm() -> Result<Outcome> {
-    let added = Command::new("rustup").args(["target", "add", WASM]).output();
-    if !added.is_ok_and(|output| output.status.success()) {
-        return Ok(Outcome::Skipped(format!("`rustup target add {WASM}` failed here")));
+    if let Some(missing) = wasm::missing_target() {
+        return Ok(Outcome::Skipped(missing));
     }
-    let mut command = cargo(["build", "--quiet", "--lib", "--target", WASM])?;
+    let mut command = cargo(["build", "--quiet", "--lib", "--target", wasm::TARGET])?;
     for package in PURE {
         command.args(["--package", package]);
     }
-    passes(&mut command)
+    succeed(&mut command)?;
+    Ok(wasm::compare()?.map_or(Outcome::Passed, Outcome::Skipped))
 }
 
 fn test() -> Result<Outcome> {
