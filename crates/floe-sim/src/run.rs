@@ -155,7 +155,7 @@ fn run_with(seed: u64, options: &Options, sink: Option<Sink>) -> Outcome {
     if plan.groups > 1 {
         let (violation, hash, statistics) = groups::run(plan, Trace::new(sink));
         let Options { restrictions, mutant } = options.clone();
-        return Outcome { seed, restrictions, mutant, violation, hash, statistics };
+        return Outcome { seed, restrictions, mutant, violation, hash, statistics, marks: Marks::default() };
     }
     let mut world = World::new(plan, options.mutant, Trace::new(sink));
     let graph = restrictions.graph;

@@ -161,6 +161,7 @@ impl GroupsWorld {
             voters: self.plan.voters.len() as u64,
             learners: self.plan.learners.len() as u64,
             joiners: 0,
+            witnesses: 0,
             heartbeat: self.plan.config.heartbeat_interval.as_nanos() as u64,
             election: self.plan.config.election_timeout.as_nanos() as u64,
             features: &features.join(" "),
