@@ -51,6 +51,7 @@ impl Focus {
 const FOCUS: &[Focus] = &[
     Focus::graph("no-stickiness", Graph::Flapping),
     Focus::graph("no-check-quorum", Graph::DeafLeader),
+    Focus::only("old-leader-unanswered", 5, &[Feature::Flap, Feature::OneWay, Feature::Partial]),
     Focus::with("uncommitted-leaks", &[Feature::SmallWindows]),
     Focus::with("refusal-unheard", &[Feature::Loss, Feature::SmallWindows]),
     Focus::with("old-vote", &[Feature::Delay, Feature::Reorder]),
@@ -64,7 +65,7 @@ const FOCUS: &[Focus] = &[
     Focus::only(
         "forward-names-reused",
         3,
-        &[Feature::Replay, Feature::Delay, Feature::Reorder, Feature::Loss, Feature::Crash],
+        &[Feature::Replay, Feature::Delay, Feature::Reorder, Feature::Boundary, Feature::Crash],
     ),
     Focus::only("transfer-for-ever", 3, &[Feature::Transfer, Feature::Crash]),
     Focus::with("no-snapshot", &[Feature::Compact, Feature::Crash]),
