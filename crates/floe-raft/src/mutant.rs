@@ -75,8 +75,6 @@ mutants! {
     LongestLogWins = "longest-log-wins", "jgroups-raft #251";
     /// A higher term in a refusal is not heard.
     RefusedTermUnheard = "refused-term-unheard", "etcd #8501, raft-rs #42, openraft #1796";
-    /// A leader of an older term gets no answer.
-    OldLeaderUnanswered = "old-leader-unanswered", "etcd #5468, #8243, canonical/raft #279";
     /// Voters that hear a leader help to depose it.
     NoStickiness = "no-stickiness", "logcabin #56, etcd #9333, hashicorp/raft #476";
     /// A leader that nobody answers goes on, and goes on to beat.
@@ -118,8 +116,6 @@ mutants! {
     // Proposals and handovers.
     /// A command that the network repeats is appended twice.
     ForwardTakenTwice = "forward-taken-twice", "etcd #18424";
-    /// A restarted follower forwards commands under the names that its earlier life used.
-    ForwardNamesReused = "forward-names-reused", "etcd #20418";
     /// A command whose fate is unknown is reported as refused.
     UnknownIsRefused = "unknown-is-refused", "summitdb #5";
     /// A handover that came to nothing is never given up.

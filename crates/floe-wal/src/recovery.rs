@@ -12,7 +12,6 @@ use crate::error::{OpenError, ReadError};
 use crate::identifier::Slot;
 use crate::index::{Catalog, GroupLog, Location, Segment, Shared};
 use crate::mend::{Mending, remove};
-use crate::mutant::Mutant;
 use crate::reader::Reader;
 use crate::record::{Fault, FrameHeader, Kind, Record, hard_state_in, records};
 use crate::scan::{Found, FrameScan, SegmentFile, SlotRegion};
@@ -222,8 +221,7 @@ impl<F: DiskFile> Replay<F> {
         }
         let rest = place.scan.rest(self.offset, self.number)?;
         let highest = identifier.map_or(0, |identifier| identifier.number);
-        let later = (rest.later_frame || highest > self.number || seal.is_some())
-            && !segment.mutation.is(Mutant::MiddleCut);
+        let later = rest.later_frame || highest > self.number || seal.is_some();
         let undecided = !later && highest == self.number;
         if later
             && let Some(header) = header

@@ -51,7 +51,6 @@ impl Focus {
 const FOCUS: &[Focus] = &[
     Focus::graph("no-stickiness", Graph::Flapping),
     Focus::graph("no-check-quorum", Graph::DeafLeader),
-    Focus::only("old-leader-unanswered", 5, &[Feature::Flap, Feature::OneWay, Feature::Partial]),
     Focus::with("uncommitted-leaks", &[Feature::SmallWindows]),
     Focus::with("refusal-unheard", &[Feature::Loss, Feature::SmallWindows]),
     Focus::with("old-vote", &[Feature::Delay, Feature::Reorder]),
@@ -61,11 +60,6 @@ const FOCUS: &[Focus] = &[
         "read-names-reused",
         3,
         &[Feature::Replay, Feature::Delay, Feature::Reorder, Feature::Loss, Feature::Crash],
-    ),
-    Focus::only(
-        "forward-names-reused",
-        3,
-        &[Feature::Replay, Feature::Delay, Feature::Reorder, Feature::Boundary, Feature::Crash],
     ),
     Focus::only("transfer-for-ever", 3, &[Feature::Transfer, Feature::Crash]),
     Focus::with("no-snapshot", &[Feature::Compact, Feature::Crash]),
@@ -81,9 +75,49 @@ const FOCUS: &[Focus] = &[
     Focus::with("joint-by-one-majority", &[Feature::Members]),
     Focus::with("joint-left-early", &[Feature::Members]),
     Focus::with("joint-forgotten", &[Feature::Members, Feature::Crash]),
+    Focus::only(
+        "lease-from-receipt",
+        3,
+        &[Feature::Lease, Feature::Delay, Feature::Reorder, Feature::Partition],
+    ),
+    Focus::only("lease-without-margin", 3, &[Feature::Lease, Feature::ClockRate, Feature::Partition]),
+    Focus::only(
+        "lease-outlives-transfer",
+        3,
+        &[Feature::Lease, Feature::Transfer, Feature::Delay, Feature::Loss],
+    ),
+    Focus::only(
+        "lease-forgotten",
+        3,
+        &[Feature::Lease, Feature::Crash, Feature::Partition, Feature::Boundary],
+    ),
+    Focus::only(
+        "transfer-unfenced",
+        3,
+        &[Feature::Lease, Feature::Transfer, Feature::Delay, Feature::Replay],
+    ),
     Focus::with("outsider-counts", &[Feature::Members]),
     Focus::with("log-sync-failure-ignored", &[Feature::FailDisk, Feature::Crash]),
 ];
 
 /// Found, but after more than a few seconds.
-const SLOW: &[&str] = &[];
+const SLOW: &[&str] = &[
+    "append-while-installing",
+    "equal-timeouts",
+    "lease-forgotten",
+    "lease-from-receipt",
+    "lease-outlives-transfer",
+    "lease-without-margin",
+    "lost-snapshot-awaited",
+    "no-check-quorum",
+    "no-stickiness",
+    "old-ack",
+    "old-snapshot-taken",
+    "read-names-reused",
+    "refusal-unheard",
+    "refused-term-unheard",
+    "snapshot-keeps-tail",
+    "transfer-for-ever",
+    "transfer-unfenced",
+    "uncommitted-leaks",
+];
