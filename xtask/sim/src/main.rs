@@ -151,7 +151,8 @@ fn report(arguments: &Arguments, sweep: &Sweep, elapsed: Duration, busy: Duratio
         statistics.acknowledged,
         statistics.invoked,
     );
-    let reached: Vec<String> = reached.iter().map(|(mark, count)| format!("{} {count}", mark.name())).collect();
+    let reached: Vec<String> =
+        reached.iter().map(|(mark, count)| format!("{} {count}", mark.name())).collect();
     println!("sim: rare branches, and the worlds that reached them: {}", reached.join(", "));
     if !busy.is_zero() {
         let rate = *seeds as f64 / busy.as_secs_f64() * 60.0;
