@@ -23,6 +23,8 @@ pub(super) struct Inbound {
     /// Always initialised; the first `filled` bytes are from the peer.
     buffer: Vec<u8>,
     filled: usize,
+    /// The peer has closed its side. No event will tell so again.
+    pub(super) ends: bool,
     /// Dropped with the connection.
     _closed: oneshot::Sender<()>,
 }
@@ -45,7 +47,7 @@ pub(super) enum Ended {
 
 impl Inbound {
     pub(super) fn new(stream: TcpStream, token: Token, closed: oneshot::Sender<()>) -> Self {
-        Self { stream, token, buffer: vec![0; BUFFER_BYTES], filled: 0, _closed: closed }
+        Self { stream, token, buffer: vec![0; BUFFER_BYTES], filled: 0, ends: false, _closed: closed }
     }
 
     /// Reads what there is and hands over every whole frame.
@@ -66,8 +68,9 @@ impl Inbound {
             self.filled += count;
             turn += count;
             self.split(&mut receive).map_err(Ended::Garbage)?;
-            // Fewer bytes than there was room for: the socket is empty, and asking again would cost a system call.
-            if count < room {
+            // Fewer bytes than there was room for: the socket is empty, and asking again would cost a system call. But
+            // what was announced together with the bytes, their end, is only read by asking again.
+            if count < room && !self.ends {
                 return Ok(Progress::Dry);
             }
             if turn >= TURN_BYTES {
@@ -185,6 +188,22 @@ mod tests {
             assert_eq!(inbound.read(|_, _| Ok(())), Ok(Progress::Dry));
         }
         assert_eq!(inbound.buffer.len(), BUFFER_BYTES);
+    }
+
+    #[test]
+    fn an_end_that_came_with_the_last_bytes_is_seen_at_once() {
+        let (mut sender, mut inbound) = pair();
+        let mut bytes = Vec::new();
+        assert!(frame::encode(GroupId(1), &Frame::Floor { index: Index(3) }, &mut bytes));
+        sender.write_all(&bytes).expect("written");
+        drop(sender);
+        inbound.ends = true;
+        let mut frames = Vec::new();
+        let outcome = inbound.read(|_, frame| {
+            frames.push(frame);
+            Ok(())
+        });
+        assert_eq!((outcome, frames), (Err(Ended::Closed), vec![Frame::Floor { index: Index(3) }]));
     }
 
     #[test]

@@ -169,6 +169,12 @@ impl Transport {
         let mut broken = Vec::new();
         let mut readable = std::mem::take(&mut self.unread);
         for event in events {
+            if event.is_read_closed()
+                && let Some((peer, Direction::Accepted)) = self.tokens.get(&event.token())
+                && let Some(inbound) = self.inbound.get_mut(peer)
+            {
+                inbound.ends = true;
+            }
             match self.tokens.get(&event.token()) {
                 Some((_, Direction::Accepted)) if !readable.contains(&event.token()) => {
                     readable.push(event.token());
