@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::client::Failure;
-use crate::command::{del, get, member, put, sim, status, watch};
+use crate::command::{del, get, member, put, recover, sim, status, watch};
 use crate::environment;
 use crate::server::serve;
 
@@ -49,6 +49,8 @@ enum Command {
     /// List the members of the cluster, as `member list`
     #[command(hide = true)]
     Members(member::List),
+    /// Go on with one member when a majority is lost for good, or mend its log
+    Recover(recover::Arguments),
     /// Replay a seed of the simulator: the real core and log in a simulated world of faults
     Sim(sim::Arguments),
 }
@@ -70,6 +72,7 @@ pub(crate) fn main(words: Vec<OsString>) -> ExitCode {
         Command::Status(arguments) => finish(status::run(arguments)),
         Command::Member(arguments) => finish(member::run(arguments)),
         Command::Members(arguments) => finish(member::list(arguments)),
+        Command::Recover(arguments) => recover::main(&arguments),
         Command::Sim(arguments) => sim::main(arguments),
     }
 }

@@ -51,6 +51,12 @@ pub struct Config {
     pub quota_backend_bytes: i64,
     /// How often an idle watcher that asked for it is told the revision. At least 100 ms.
     pub watch_progress_notify_interval: Duration,
+    /// The log is cut when it holds more than this many bytes of applied entries, whoever is down.
+    pub snapshot_log_bytes: u64,
+    /// So many of them stay, for members that are a little slow.
+    pub snapshot_trailing_bytes: u64,
+    /// The most that is sent of one snapshot in a second, in bytes.
+    pub snapshot_bytes_per_second: u64,
     /// Committed entries that may wait to be applied; beyond it clients hear "too many requests".
     pub max_apply_lag: u64,
     /// The most requests under way on one connection.
@@ -103,6 +109,9 @@ impl Default for Config {
             max_txn_ops: 128,
             quota_backend_bytes: 0,
             watch_progress_notify_interval: Duration::from_secs(600),
+            snapshot_log_bytes: 256 << 20,
+            snapshot_trailing_bytes: 64 << 20,
+            snapshot_bytes_per_second: 128 << 20,
             max_apply_lag: 5000,
             max_concurrent_streams: 1 << 20,
             grpc_keepalive_interval: Duration::from_secs(7200),

@@ -228,6 +228,9 @@ fn node_config(config: &Config, identity: &Identity) -> Result<NodeConfig, Start
         node.listen.push(address.map_err(|error| StartError::Listen { url: url.clone(), error })?);
     }
     node.members = identity.addresses();
+    node.snapshot_log_bytes = config.snapshot_log_bytes;
+    node.snapshot_trailing_bytes = config.snapshot_trailing_bytes;
+    node.snapshot_bytes_per_second = config.snapshot_bytes_per_second;
     node.heartbeat_interval = Duration::from_millis(config.heartbeat_interval_ms);
     node.election_timeout = Duration::from_millis(config.election_timeout_ms);
     node.lease = config.lease_drift_ms.map(|ms| Lease { drift_margin: Duration::from_millis(ms) });

@@ -13,6 +13,7 @@ use floe_raft::{Entry, EntryKind, LogId, Membership};
 
 use crate::completion::Wakes;
 use crate::error::{Failure, ProposeError, StateMachineError};
+use crate::fences::Fences;
 use crate::handle::Applied;
 use crate::inbox::{Checkpoint, Inbox, Input};
 use crate::queue::{Queue, Taken};
@@ -58,6 +59,8 @@ pub(crate) struct SnapshotParts {
     pub(crate) membership: Arc<Membership>,
     /// A snapshot was put in place before the start and is not durable in the state machine.
     pub(crate) installing: Option<LogId>,
+    /// Saved with each checkpoint.
+    pub(crate) fences: Arc<Fences>,
 }
 
 impl Drop for SnapshotParts {
@@ -309,6 +312,8 @@ impl<M: StateMachine> Applier<M> {
         self.checkpoint_at = Instant::now() + self.policy.interval;
         self.bytes = 0;
         self.durable = durable;
+        let saved = self.snapshots.fences.save();
+        saved.map_err(|error| Failure::Io { doing: "cannot save the fences", error: Arc::new(error) })?;
         // A membership of a later entry than the last durable one would be too new for it.
         if durable == self.applied {
             let membership = Arc::clone(&self.snapshots.membership);

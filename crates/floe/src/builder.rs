@@ -5,6 +5,7 @@ use std::io;
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use floe_raft::codec::decode_membership;
@@ -21,6 +22,7 @@ use crate::disk::FileDisk;
 use crate::driver::{Answerer, Answers, Driver, Limits, LogLimits, Parts, Peers, Publisher, Sender, Workers};
 use crate::error::StartError;
 use crate::exile::Alone;
+use crate::fences::Fences;
 use crate::frame;
 use crate::handle::{Handle, Shared};
 use crate::identity::Identity;
@@ -112,6 +114,7 @@ impl Builder {
             error,
         };
         let directory = Directory::open(&config.data_dir).map_err(failed)?;
+        let fences = Fences::open(&config.data_dir).map_err(failed)?;
         install::finish(&mut opened, GROUP, config.cluster, &directory, &mut state_machine)?;
         for &address in &config.listen {
             let listener = TcpListener::bind(address);
@@ -128,8 +131,14 @@ impl Builder {
             path: config.data_dir.clone(),
             error,
         };
-        let past =
-            Past { identity, given: state_machine.applied(), applied_membership, directory, log_bytes };
+        let past = Past {
+            identity,
+            given: state_machine.applied(),
+            applied_membership,
+            directory,
+            fences: Arc::new(fences),
+            log_bytes,
+        };
         assemble(&config, listeners, answerer, state_machine, (wal, members), node, clock, past)
             .map_err(failed)
     }
@@ -246,6 +255,7 @@ struct Past {
     /// In force at that entry.
     applied_membership: Membership,
     directory: Directory,
+    fences: Arc<Fences>,
     /// How long the log is, about.
     log_bytes: u64,
 }
@@ -264,26 +274,24 @@ fn assemble<M: StateMachine>(
     let poll = Poll::new()?;
     let waker = Waker::new(poll.registry(), WAKER)?;
     let inbox = Arc::new(Inbox::new(waker, config.queued_max, config.queued_bytes_max));
-    let membership = node.membership().clone();
-    let live = Arc::new(Live::new(config.id, config.cluster, membership));
-    let leadership = Leadership { role: floe_raft::RoleKind::Follower, term: node.term(), leader: None };
-    live.set_leadership(leadership);
-    live.applied.store(node.applied().0, std::sync::atomic::Ordering::Release);
+    let live = Arc::new(Live::new(config.id, config.cluster, node.membership().clone()));
+    let leadership = first_leadership(&node, &live);
     let (leadership, leadership_seen) = watch::channel(leadership);
     let (wanted, contacts) = watch::channel(Arc::default());
     let (stopped, stopped_seen) = watch::channel(None);
 
     let mut threads = Threads::default();
     let log = wal_thread::start(&mut threads, log, GROUP, &inbox, &live)?;
-    let Past { identity, given, applied_membership, directory, log_bytes } = past;
+    let Past { identity, given, applied_membership, directory, fences, log_bytes } = past;
     let parts = (Arc::clone(&inbox), Arc::clone(&live));
-    let apply = start_apply(&mut threads, config, state_machine, applied_membership, &directory, parts)?;
+    let apply =
+        start_apply(&mut threads, config, state_machine, applied_membership, (&directory, &fences), parts)?;
 
     let incarnation = rand::random();
     let receiver = Receiver::new(config.cluster, directory, Arc::clone(&inbox), Arc::clone(&live));
     let stop_receiver = stopper(&receiver);
-    let net =
-        Net::new((config.cluster, incarnation), Arc::clone(&inbox), Arc::clone(&live), contacts, receiver);
+    let (own, shared) = ((config.cluster, incarnation), (receiver, Arc::clone(&fences)));
+    let net = Net::new(own, Arc::clone(&inbox), Arc::clone(&live), contacts, shared);
     let alone = Alone {
         leadership: leadership_seen.clone(),
         election_timeout: config.election_timeout,
@@ -306,6 +314,7 @@ fn assemble<M: StateMachine>(
         given,
         workers: Workers { threads, stop_net, stop_receiver, stopped, seal: seal(identity, config) },
         sender: sender(config, incarnation),
+        fences,
         limits: limits(config, log_bytes),
     });
     let span = tracing::Span::current();
@@ -320,13 +329,23 @@ fn assemble<M: StateMachine>(
     }))
 }
 
+/// Publishes what the node is before its first turn: handshakes may come before that.
+fn first_leadership(node: &Node, live: &Live) -> Leadership {
+    let leadership = Leadership { role: floe_raft::RoleKind::Follower, term: node.term(), leader: None };
+    live.set_leadership(leadership);
+    live.applied.store(node.applied().0, Ordering::Release);
+    live.durable.store(node.durable().0, Ordering::Release);
+    live.disk_term.store(node.term().0, Ordering::Release);
+    leadership
+}
+
 /// Starts the threads of the state machine. Returns the way to it.
 fn start_apply<M: StateMachine>(
     threads: &mut Threads,
     config: &NodeConfig,
     state_machine: M,
     membership: Membership,
-    directory: &Directory,
+    (directory, fences): (&Directory, &Arc<Fences>),
     (inbox, live): (Arc<Inbox<M::Reply>>, Arc<Live>),
 ) -> io::Result<Arc<Queue<ApplyWork<M::Reply>>>> {
     let (apply, frozen) = (Arc::new(Queue::new()), Arc::new(Queue::new()));
@@ -337,6 +356,7 @@ fn start_apply<M: StateMachine>(
         frozen: Arc::clone(&frozen),
         membership: Arc::new(membership),
         installing: directory.installing().try_exists()?.then(|| state_machine.applied()),
+        fences: Arc::clone(fences),
     };
     let applier =
         Applier::new(state_machine, Arc::clone(&apply), Arc::clone(&inbox), live, policy, snapshots);

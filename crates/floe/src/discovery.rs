@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::error::DiscoverError;
+use crate::fences::DiskState;
 use crate::handshake::{Hello, NotAPeer, Purpose, Refusal, Roster, VERSION, Verdict, Welcome};
 
 /// A member that takes longer is asked in vain.
@@ -58,6 +59,7 @@ async fn ask_for_ever(address: &str, cluster: u64) -> Result<ClusterView, Discov
         to: nobody,
         incarnation: 0,
         address_bytes: 0,
+        disk: DiskState::default(),
     };
     stream.write_all(&hello.encode()).await?;
     let mut bytes = [0; Welcome::BYTES];

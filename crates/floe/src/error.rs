@@ -262,6 +262,16 @@ pub enum Failure {
         "this member was removed from the cluster; to come back it must be added as a new member, with an empty data directory"
     )]
     Removed,
+    /// Other members remember of this one what its disk does not hold, or know that the cluster goes on without it. Its
+    /// vote could elect a leader that lacks what was committed, so it takes part in nothing any more.
+    #[error(
+        "other members refuse this one: {reason}. Remove it from the cluster and add a new member with an empty data \
+         directory"
+    )]
+    Fenced {
+        /// What they say.
+        reason: String,
+    },
     /// A snapshot that arrived cannot be put in place.
     #[error("the snapshot cannot be put in place: {reason}")]
     Snapshot {

@@ -6,7 +6,9 @@
 //! `length` counts what follows the checksum, which covers the same bytes. Numbers are little endian.
 
 use bytes::{Buf, Bytes};
-use floe_raft::{Envelope, GroupId, Index};
+use floe_raft::{Envelope, GroupId, Index, NodeId};
+
+use crate::fences::Fence;
 
 /// The largest `length`. A command of the largest size and a full queue of forwarded ones both fit.
 pub(crate) const LENGTH_MAX: usize = 64 << 20;
@@ -27,6 +29,8 @@ pub(crate) enum Frame {
     /// Every member holds the log durably up to this index: what is before it may be dropped once it is in a
     /// durable checkpoint.
     Floor { index: Index },
+    /// What the sender remembers of the members' disks.
+    Fences { fences: Vec<(NodeId, Fence)> },
     /// The leader is about to hand over: pass no more commands on to it.
     Pause { token: u64 },
     /// The sender passes no more commands on; all that it did stand before this on the connection.
@@ -63,6 +67,7 @@ const ANSWER: u8 = 3;
 const FLOOR: u8 = 4;
 const PAUSE: u8 = 5;
 const PAUSED: u8 = 6;
+const FENCES: u8 = 7;
 
 /// Appends the frame to `out`. Returns false, leaving `out` as it was, if the frame would be too long.
 pub(crate) fn encode(group: GroupId, frame: &Frame, out: &mut Vec<u8>) -> bool {
@@ -75,6 +80,7 @@ pub(crate) fn encode(group: GroupId, frame: &Frame, out: &mut Vec<u8>) -> bool {
         Frame::Floor { .. } => FLOOR,
         Frame::Pause { .. } => PAUSE,
         Frame::Paused { .. } => PAUSED,
+        Frame::Fences { .. } => FENCES,
     });
     out.extend(group.0.to_le_bytes());
     match frame {
@@ -96,6 +102,12 @@ pub(crate) fn encode(group: GroupId, frame: &Frame, out: &mut Vec<u8>) -> bool {
             }
         }
         Frame::Floor { index } => out.extend(index.0.to_le_bytes()),
+        Frame::Fences { fences } => {
+            for (member, fence) in fences {
+                out.extend(member.0.to_le_bytes());
+                fence.encode(out);
+            }
+        }
         Frame::Pause { token } | Frame::Paused { token } => out.extend(token.to_le_bytes()),
     }
     let length = out.len() - start - PREFIX;
@@ -149,14 +161,24 @@ pub(crate) fn decode(mut bytes: Bytes) -> Result<(GroupId, Frame), Garbage> {
         FLOOR => Frame::Floor { index: Index(bytes.try_get_u64_le().map_err(|_| Garbage::Body)?) },
         PAUSE => Frame::Pause { token: bytes.try_get_u64_le().map_err(|_| Garbage::Body)? },
         PAUSED => Frame::Paused { token: bytes.try_get_u64_le().map_err(|_| Garbage::Body)? },
+        FENCES => Frame::Fences { fences: fences(bytes).ok_or(Garbage::Body)? },
         kind => return Err(Garbage::Kind(kind)),
     };
     Ok((group, frame))
 }
 
+fn fences(mut bytes: Bytes) -> Option<Vec<(NodeId, Fence)>> {
+    let mut fences = Vec::new();
+    while !bytes.is_empty() {
+        let member = NodeId(bytes.try_get_u64_le().ok()?);
+        fences.push((member, Fence::decode(&mut bytes)?));
+    }
+    Some(fences)
+}
+
 #[cfg(test)]
 mod tests {
-    use floe_raft::{Entry, EntryKind, LogId, Message, NodeId, Term};
+    use floe_raft::{Entry, EntryKind, LogId, Message, Term};
 
     use super::*;
 
@@ -173,6 +195,12 @@ mod tests {
             Frame::Answer { id: 9, answer: Answer::Busy },
             Frame::Answer { id: 10, answer: Answer::Unanswered },
             Frame::Floor { index: Index(77) },
+            Frame::Fences {
+                fences: vec![(
+                    NodeId(3),
+                    Fence { disk: 1, term: Term(2), matched: Index(3), committed: Index(2) },
+                )],
+            },
             Frame::Pause { token: 5 },
             Frame::Paused { token: u64::MAX },
         ]

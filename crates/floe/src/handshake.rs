@@ -3,6 +3,8 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use floe_raft::{Index, LogId, Membership, NodeId, Term};
 
+use crate::fences::DiskState;
+
 /// The first bytes of both directions, in every version for ever.
 const MAGIC: [u8; 8] = *b"FLOEPEER";
 /// The protocol version that this code speaks.
@@ -24,6 +26,8 @@ pub(crate) struct Hello {
     /// The length of the address that follows, in bytes: where the dialler can be dialled. A member that was away for
     /// long, or has just joined, knows no address of the member that talks to it, and could not answer.
     pub(crate) address_bytes: u16,
+    /// How far its disk is; nothing if it only asks, or sends a snapshot.
+    pub(crate) disk: DiskState,
 }
 
 /// Who is in the cluster: the answer to the question of a hello without a target.
@@ -75,6 +79,8 @@ pub(crate) struct Welcome {
     /// The length of a text for people that follows, in bytes: why the connection is refused, in the words of the
     /// side that refuses, which may be newer than this one.
     pub(crate) text_bytes: u16,
+    /// How far its disk is.
+    pub(crate) disk: DiskState,
 }
 
 /// Whether the connection stands.
@@ -97,6 +103,16 @@ pub(crate) enum Refusal {
     Myself,
     #[error("too many connections stand already")]
     Crowded,
+    #[error(
+        "its disk holds less than what it acknowledged: an old image of it was restored, or writes were lost"
+    )]
+    OldDisk,
+    #[error(
+        "it comes with another data directory than before: the one that it had was lost, and with it its votes"
+    )]
+    OtherDisk,
+    #[error("the cluster was recovered without it")]
+    Lost,
     #[error("it has a reason that this version does not know")]
     Other,
 }
@@ -107,7 +123,7 @@ pub(crate) enum Refusal {
 pub(crate) struct NotAPeer;
 
 impl Hello {
-    pub(crate) const BYTES: usize = 52;
+    pub(crate) const BYTES: usize = 76;
 
     pub(crate) fn encode(&self) -> [u8; Self::BYTES] {
         let mut bytes = [0; Self::BYTES];
@@ -120,6 +136,7 @@ impl Hello {
         bytes[36..44].copy_from_slice(&self.incarnation.to_le_bytes());
         bytes[44..46].copy_from_slice(&self.purpose.code().to_le_bytes());
         // Bytes 46 and 47 are reserved and zero.
+        put_disk(&mut bytes[48..72], &self.disk);
         seal(&mut bytes);
         bytes
     }
@@ -134,6 +151,7 @@ impl Hello {
             to: NodeId(number(bytes, 28)),
             incarnation: number(bytes, 36),
             address_bytes: u16::from_le_bytes([bytes[10], bytes[11]]),
+            disk: read_disk(bytes, 48),
         })
     }
 
@@ -163,7 +181,7 @@ impl Hello {
 }
 
 impl Welcome {
-    pub(crate) const BYTES: usize = 44;
+    pub(crate) const BYTES: usize = 68;
 
     pub(crate) fn encode(&self) -> [u8; Self::BYTES] {
         let mut bytes = [0; Self::BYTES];
@@ -175,6 +193,7 @@ impl Welcome {
         bytes[28..36].copy_from_slice(&self.incarnation.to_le_bytes());
         bytes[36..38].copy_from_slice(&self.text_bytes.to_le_bytes());
         // Bytes 38 and 39 are reserved and zero.
+        put_disk(&mut bytes[40..64], &self.disk);
         seal(&mut bytes);
         bytes
     }
@@ -188,6 +207,7 @@ impl Welcome {
             member: NodeId(number(bytes, 20)),
             incarnation: number(bytes, 28),
             text_bytes: u16::from_le_bytes([bytes[36], bytes[37]]),
+            disk: read_disk(bytes, 40),
         })
     }
 }
@@ -236,6 +256,9 @@ impl Verdict {
             Self::Refused(Refusal::Target) => 3,
             Self::Refused(Refusal::Myself) => 4,
             Self::Refused(Refusal::Crowded) => 5,
+            Self::Refused(Refusal::OldDisk) => 6,
+            Self::Refused(Refusal::OtherDisk) => 7,
+            Self::Refused(Refusal::Lost) => 8,
             Self::Refused(Refusal::Other) => u16::MAX,
         }
     }
@@ -248,9 +271,23 @@ impl Verdict {
             3 => Self::Refused(Refusal::Target),
             4 => Self::Refused(Refusal::Myself),
             5 => Self::Refused(Refusal::Crowded),
+            6 => Self::Refused(Refusal::OldDisk),
+            7 => Self::Refused(Refusal::OtherDisk),
+            8 => Self::Refused(Refusal::Lost),
             _ => Self::Refused(Refusal::Other),
         }
     }
+}
+
+fn put_disk(bytes: &mut [u8], disk: &DiskState) {
+    bytes[..8].copy_from_slice(&disk.disk.to_le_bytes());
+    bytes[8..16].copy_from_slice(&disk.term.0.to_le_bytes());
+    bytes[16..24].copy_from_slice(&disk.index.0.to_le_bytes());
+}
+
+fn read_disk(bytes: &[u8], at: usize) -> DiskState {
+    let (disk, term, index) = (number(bytes, at), number(bytes, at + 8), number(bytes, at + 16));
+    DiskState { disk, term: Term(term), index: Index(index) }
 }
 
 fn number(bytes: &[u8], at: usize) -> u64 {
@@ -282,6 +319,7 @@ mod tests {
         to: NodeId(2),
         incarnation: u64::MAX - 1,
         address_bytes: 14,
+        disk: DiskState { disk: 3, term: Term(4), index: Index(5) },
     };
 
     #[test]
@@ -293,11 +331,18 @@ mod tests {
             flipped[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(Hello::decode(&flipped), Err(NotAPeer), "bit {bit}");
         }
-        for code in (0..=5).chain([u16::MAX]) {
+        for code in (0..=8).chain([u16::MAX]) {
             let verdict = Verdict::from_code(code);
             assert_eq!(verdict.code(), code);
-            let welcome =
-                Welcome { version: 1, verdict, cluster: 5, member: NodeId(2), incarnation: 7, text_bytes: 9 };
+            let welcome = Welcome {
+                version: 1,
+                verdict,
+                cluster: 5,
+                member: NodeId(2),
+                incarnation: 7,
+                text_bytes: 9,
+                disk: HELLO.disk,
+            };
             assert_eq!(Welcome::decode(&welcome.encode()), Ok(welcome));
         }
     }

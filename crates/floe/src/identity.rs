@@ -95,7 +95,7 @@ impl Identity {
         }
     }
 
-    fn read(dir: &Path) -> Result<Option<Self>, StartError> {
+    pub(crate) fn read(dir: &Path) -> Result<Option<Self>, StartError> {
         let path = dir.join(FILE);
         match read_bounded(&path) {
             Ok(bytes) => {

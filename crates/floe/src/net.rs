@@ -21,7 +21,9 @@ use tokio::time::{sleep, timeout};
 use crate::completion::lock;
 use crate::contacts::{Contacts, Guests, to_dial};
 use crate::discovery::read_text;
+use crate::error::Failure;
 use crate::exile::{Alone, watch_for_removal};
+use crate::fences::{DiskState, Fences};
 use crate::handshake::{Hello, NotAPeer, Purpose, Refusal, Roster, VERSION, Verdict, Welcome};
 use crate::inbox::{Inbox, Input};
 use crate::limit::RateLimit;
@@ -42,6 +44,8 @@ const BACKOFF_MAX: Duration = Duration::from_secs(1);
 const HANDSHAKES_MAX: usize = 64;
 /// Accepted connections that stand at one time; no cluster has so many members.
 const ACCEPTED_MAX: usize = 256;
+/// A member that is refused for its disk so often without a break believes it.
+const FENCED_MAX: u32 = 5;
 /// A connection that stood for less than this was no success: dialling again waits.
 const STABLE: Duration = Duration::from_secs(1);
 /// Where a peer says that it can be dialled.
@@ -59,6 +63,7 @@ pub(crate) struct Net<R> {
     peers: Mutex<BTreeMap<NodeId, Arc<Peer>>>,
     accepted: Arc<Semaphore>,
     snapshots: Arc<Receiver<R>>,
+    fences: Arc<Fences>,
     complaints: Mutex<RateLimit>,
 }
 
@@ -81,6 +86,10 @@ enum DialError {
     NotAPeer(#[from] NotAPeer),
     #[error("it refuses: {0}")]
     Refused(String),
+    #[error("it refuses this member: {0}")]
+    Fenced(Refusal),
+    #[error("this member refuses it: {0}")]
+    NotTrusted(Refusal),
     #[error("it is member {member} of cluster {cluster:x}")]
     Stranger { member: NodeId, cluster: u64 },
 }
@@ -91,7 +100,7 @@ impl<R: Send + 'static> Net<R> {
         inbox: Arc<Inbox<R>>,
         live: Arc<Live>,
         contacts: watch::Receiver<Arc<Contacts>>,
-        snapshots: Arc<Receiver<R>>,
+        (snapshots, fences): (Arc<Receiver<R>>, Arc<Fences>),
     ) -> Arc<Self> {
         Arc::new(Self {
             cluster,
@@ -104,6 +113,7 @@ impl<R: Send + 'static> Net<R> {
             peers: Mutex::default(),
             accepted: Arc::new(Semaphore::new(ACCEPTED_MAX)),
             snapshots,
+            fences,
             complaints: Mutex::default(),
         })
     }
@@ -177,6 +187,12 @@ impl<R: Send + 'static> Net<R> {
         }
     }
 
+    /// How far the disk of this member is. Read anew for each handshake: what is said must not be older than what was
+    /// acknowledged before.
+    fn disk(&self) -> DiskState {
+        self.live.disk_state(self.fences.own())
+    }
+
     /// Who is in the cluster, as far as this member knows.
     fn roster(&self) -> Bytes {
         let standing = self.live.standing();
@@ -201,6 +217,7 @@ impl<R: Send + 'static> Net<R> {
         let mut backoff = BACKOFF_MIN;
         let mut reported = false;
         let mut failing_since: Option<Instant> = None;
+        let mut fenced = 0;
         loop {
             let address = &addresses[next % addresses.len()];
             let outcome = match timeout(DIAL_TIMEOUT, self.dial(id, address)).await {
@@ -211,6 +228,7 @@ impl<R: Send + 'static> Net<R> {
                 Ok(until_closed) => {
                     tracing::info!(peer = %id, %address, "connected");
                     failing_since = None;
+                    fenced = 0;
                     let since = Instant::now();
                     // Resolves, with an error, when the driver drops the connection.
                     let _ = until_closed.await;
@@ -228,6 +246,7 @@ impl<R: Send + 'static> Net<R> {
                         self.inbox.report(Input::PeerGone(id));
                     }
                     next += 1;
+                    fenced = self.count_fenced(fenced, &error);
                     let failing = failing_since.get_or_insert_with(Instant::now).elapsed();
                     if failing < UNREMARKABLE {
                         tracing::debug!(peer = %id, %address, %error, "cannot connect, trying on");
@@ -244,6 +263,18 @@ impl<R: Send + 'static> Net<R> {
         }
     }
 
+    /// Counts how often a peer has refused this member for its disk, one time after another. What a handshake says may be
+    /// overtaken by an acknowledgement on an older connection, and look like less; the next one is newer. So one
+    /// refusal proves nothing, and this many do.
+    fn count_fenced(&self, before: u32, error: &DialError) -> u32 {
+        let DialError::Fenced(refusal) = error else { return 0 };
+        if before + 1 == FENCED_MAX {
+            let reason = refusal.to_string();
+            self.inbox.report(Input::Failed(Failure::Fenced { reason }));
+        }
+        before + 1
+    }
+
     /// Connects and shakes hands. What is returned resolves when the connection is closed.
     async fn dial(&self, id: NodeId, address: &str) -> Result<oneshot::Receiver<()>, DialError> {
         let mut stream = TcpStream::connect(address).await?;
@@ -258,6 +289,7 @@ impl<R: Send + 'static> Net<R> {
             to: id,
             incarnation: self.incarnation,
             address_bytes: address.len() as u16,
+            disk: self.disk(),
         };
         let mut bytes = hello.encode().to_vec();
         if !address.is_empty() {
@@ -272,11 +304,18 @@ impl<R: Send + 'static> Net<R> {
         match welcome.verdict {
             Verdict::Accepted => {}
             Verdict::Refused(Refusal::Other) => return Err(DialError::Refused(text)),
+            Verdict::Refused(refusal @ (Refusal::OldDisk | Refusal::OtherDisk | Refusal::Lost)) => {
+                return Err(DialError::Fenced(refusal));
+            }
             Verdict::Refused(refusal) => return Err(DialError::Refused(refusal.to_string())),
         }
         if welcome.cluster != self.cluster || welcome.member != id {
             return Err(DialError::Stranger { member: welcome.member, cluster: welcome.cluster });
         }
+        if let Some(refusal) = self.fences.judge(id, &welcome.disk) {
+            return Err(DialError::NotTrusted(refusal));
+        }
+        self.fences.met(id, &welcome.disk);
         self.note_incarnation(id, welcome.incarnation);
         self.hand_over(id, Direction::Dialled, stream).map_err(DialError::Io)
     }
@@ -329,6 +368,15 @@ impl<R: Send + 'static> Net<R> {
         }
     }
 
+    /// Why the member that dialled must not take part, if so.
+    fn distrust(&self, hello: &Hello) -> Option<Refusal> {
+        match hello.purpose {
+            _ if hello.is_question() => None,
+            Purpose::Messages => self.fences.judge(hello.from, &hello.disk),
+            Purpose::Snapshot | Purpose::Other => self.fences.is_lost(hello.from).then_some(Refusal::Lost),
+        }
+    }
+
     /// Shakes hands with whoever dialled.
     async fn welcome(
         self: &Arc<Self>,
@@ -341,6 +389,11 @@ impl<R: Send + 'static> Net<R> {
         let hello = Hello::decode(&bytes)?;
         let guest_address = read_address(&mut stream, hello.address_bytes).await?;
         let mut verdict = hello.judge(self.cluster, self.member);
+        if verdict == Verdict::Accepted
+            && let Some(refusal) = self.distrust(&hello)
+        {
+            verdict = Verdict::Refused(refusal);
+        }
         let standing = Arc::clone(&self.accepted).try_acquire_owned();
         if verdict == Verdict::Accepted && standing.is_err() {
             verdict = Verdict::Refused(Refusal::Crowded);
@@ -356,6 +409,7 @@ impl<R: Send + 'static> Net<R> {
             member: self.member,
             incarnation: self.incarnation,
             text_bytes: text.len() as u16,
+            disk: self.disk(),
         };
         let mut answer = welcome.encode().to_vec();
         answer.extend(text.as_bytes());
@@ -374,6 +428,7 @@ impl<R: Send + 'static> Net<R> {
             tracing::debug!(peer = %hello.from, %address, "accepted for a snapshot");
             return Ok(self.snapshots.accept(hello.from, stream.into_std()?)?);
         }
+        self.fences.met(hello.from, &hello.disk);
         tracing::debug!(peer = %hello.from, %address, "accepted");
         let until_closed = self.hand_over(hello.from, Direction::Accepted, stream)?;
         self.guests.send_if_modified(|guests| guests.came(hello.from, &guest_address));

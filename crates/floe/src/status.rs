@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use floe_raft::{Index, LogId, Membership, NodeId, ProgressStatus, RoleKind, Term};
 
 use crate::completion::lock;
+use crate::fences::DiskState;
 
 /// Who leads, as this member knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,6 +152,8 @@ pub(crate) struct Live {
     leader: AtomicU64,
     pub(crate) last: AtomicU64,
     pub(crate) durable: AtomicU64,
+    /// The term that is durable before anything is said in it.
+    pub(crate) disk_term: AtomicU64,
     pub(crate) commit: AtomicU64,
     pub(crate) applied: AtomicU64,
     pub(crate) membership: ArcSwap<Membership>,
@@ -181,6 +184,7 @@ impl Live {
             leader: AtomicU64::default(),
             last: AtomicU64::default(),
             durable: AtomicU64::default(),
+            disk_term: AtomicU64::default(),
             commit: AtomicU64::default(),
             applied: AtomicU64::default(),
             membership: ArcSwap::from_pointee(membership),
@@ -225,6 +229,14 @@ impl Live {
             0 => None,
             leader => Some(NodeId(leader)),
         }
+    }
+
+    /// How far the disk with that number is. While a log starts anew after a snapshot it holds nothing, but the state
+    /// machine holds all of it.
+    pub(crate) fn disk_state(&self, disk: u64) -> DiskState {
+        let term = Term(self.disk_term.load(Ordering::Acquire));
+        let index = self.durable.load(Ordering::Acquire).max(self.applied.load(Ordering::Acquire));
+        DiskState { disk, term, index: Index(index) }
     }
 
     pub(crate) fn id(&self) -> NodeId {

@@ -4,6 +4,7 @@ pub(crate) mod del;
 pub(crate) mod get;
 pub(crate) mod member;
 pub(crate) mod put;
+pub(crate) mod recover;
 pub(crate) mod sim;
 pub(crate) mod status;
 pub(crate) mod watch;

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
+use floe::{RecoverError, Survivor};
 use floe_etcd::Config;
 
 use super::flags::Flags;
@@ -49,6 +50,7 @@ pub(crate) fn main(words: &[OsString]) -> ExitCode {
         // It counts alone; and an empty value is none.
         given.retain(|_, value| !value.is_empty());
     }
+    let force_new_cluster = given.remove("force-new-cluster").is_some_and(|value| value == "true");
     let ignored = go_flags::take_ignored(&mut given);
     let spelled = given.iter().map(|(name, value)| format!("--{name}={value}"));
     let known = match Known::try_parse_from(std::iter::once("etcd".to_owned()).chain(spelled)) {
@@ -69,7 +71,23 @@ pub(crate) fn main(words: &[OsString]) -> ExitCode {
             unknown_keys.join(", ")
         );
     }
+    if force_new_cluster && let Err(error) = force(&config) {
+        tracing::error!("cannot force a new cluster: {error}");
+        return ExitCode::FAILURE;
+    }
     run::main(vec![config], |_| {})
+}
+
+/// Makes the member the only one of its cluster. A new data directory has no cluster that could be forced.
+fn force(config: &Config) -> Result<(), RecoverError> {
+    match Survivor::recover(&config.data_dir) {
+        Ok(survivor) => {
+            tracing::warn!(last = %survivor.last, "--force-new-cluster: this member is the only one of its cluster now");
+            Ok(())
+        }
+        Err(RecoverError::Empty(_)) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 fn refuse(error: &dyn std::error::Error) -> ExitCode {
@@ -132,7 +150,7 @@ mod tests {
     #[test]
     fn every_flag_that_means_the_same_is_known() {
         let command = Known::command();
-        let own = ["version", "help", "h", "config-file"];
+        let own = ["version", "help", "h", "config-file", "force-new-cluster"];
         for flag in FLAGS.iter().filter(|flag| flag.meaning == Meaning::Same && !own.contains(&flag.name)) {
             assert!(
                 command.get_arguments().any(|argument| argument.get_long() == Some(flag.name)),

@@ -83,6 +83,16 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "BYTES", allow_negative_numbers = true, help_heading = "Limits")]
     pub(crate) quota_backend_bytes: Option<i64>,
 
+    /// Cut the log when it holds more than this many bytes of applied entries, whoever is down [default: 256 MiB]
+    #[arg(long, value_name = "BYTES", help_heading = "Limits")]
+    pub(crate) snapshot_log_bytes: Option<u64>,
+    /// So many of them stay for members that are a little slow [default: 64 MiB]
+    #[arg(long, value_name = "BYTES", help_heading = "Limits")]
+    pub(crate) snapshot_trailing_bytes: Option<u64>,
+    /// Send a snapshot no faster than so many bytes a second [default: 128 MiB]
+    #[arg(long, value_name = "BYTES", help_heading = "Limits")]
+    pub(crate) snapshot_bytes_per_second: Option<u64>,
+
     /// What to log: error, warn, info, debug or trace [default: info]
     #[arg(long, value_name = "LEVEL", help_heading = "Logging")]
     pub(crate) log_level: Option<String>,
@@ -183,6 +193,11 @@ impl Flags {
                 .unwrap_or(defaults.watch_progress_notify_interval),
             grpc_keepalive_interval: self.grpc_keepalive_interval.unwrap_or(defaults.grpc_keepalive_interval),
             grpc_keepalive_timeout: self.grpc_keepalive_timeout.unwrap_or(defaults.grpc_keepalive_timeout),
+            snapshot_log_bytes: self.snapshot_log_bytes.unwrap_or(defaults.snapshot_log_bytes),
+            snapshot_trailing_bytes: self.snapshot_trailing_bytes.unwrap_or(defaults.snapshot_trailing_bytes),
+            snapshot_bytes_per_second: self
+                .snapshot_bytes_per_second
+                .unwrap_or(defaults.snapshot_bytes_per_second),
             max_apply_lag: defaults.max_apply_lag,
             client_threads: defaults.client_threads,
             shutdown_grace: defaults.shutdown_grace,

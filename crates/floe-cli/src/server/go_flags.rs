@@ -144,7 +144,7 @@ pub(crate) const FLAGS: &[GoFlag] = &[
     value("compaction-sleep-interval", Ignored("")),
     value("downgrade-check-time", Ignored("")),
     value("snapshot-catchup-entries", Ignored("")),
-    boolean("force-new-cluster", Ignored("false")),
+    boolean("force-new-cluster", Same),
     boolean("unsafe-no-fsync", Ignored("false")),
     value("config-file", Same),
     boolean("version", Same),
@@ -277,9 +277,9 @@ mod tests {
 
     #[test]
     fn discovery_is_named_and_does_not_refuse_the_start() {
-        let mut given = parsed(&["--discovery=x", "--discovery-srv", "y", "--force-new-cluster"]).unwrap();
-        assert_eq!(take_ignored(&mut given), ["discovery", "discovery-srv", "force-new-cluster"]);
-        let mut given = parsed(&["--force-new-cluster=false", "--discovery="]).unwrap();
+        let mut given = parsed(&["--discovery=x", "--discovery-srv", "y", "--unsafe-no-fsync"]).unwrap();
+        assert_eq!(take_ignored(&mut given), ["discovery", "discovery-srv", "unsafe-no-fsync"]);
+        let mut given = parsed(&["--unsafe-no-fsync=false", "--discovery="]).unwrap();
         assert!(take_ignored(&mut given).is_empty());
     }
 }

@@ -53,16 +53,27 @@ impl<R: Send + 'static> Driver<R> {
             for peer in self.parts.publisher.others() {
                 self.parts.transport.send(peer, &Frame::Floor { index: floor });
             }
+            self.tell_fences();
         }
+        // Before what is sent now: a handshake must never say less than what was acknowledged. And before the entries:
+        // whoever applies them may rely on how much of the log is durable.
+        let are_others_leaving = self.parts.publisher.progress(now, &self.parts.node);
         for peer in self.parts.transport.flush() {
             self.asks.lost(peer, &mut self.wakes);
         }
-        // Before the entries: whoever applies them may rely on how much of the log is durable.
-        if self.parts.publisher.progress(now, &self.parts.node) {
+        if are_others_leaving {
             self.refresh_peers();
         }
         self.settle_snapshots();
         self.parts.apply.push_all(&mut self.apply_work);
+    }
+
+    /// Tells the other members what each of them has acknowledged, so that all remember it.
+    fn tell_fences(&mut self) {
+        let frame = Frame::Fences { fences: self.parts.fences.list() };
+        for peer in self.parts.publisher.others() {
+            self.parts.transport.send(peer, &frame);
+        }
     }
 
     fn apply(&mut self, entries: Vec<Entry>) {

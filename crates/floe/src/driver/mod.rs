@@ -20,13 +20,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use floe_raft::{Fetched, Index, LogId, Message, Node, NodeId, ReadMode, Term, Time};
+use floe_raft::{Envelope, Fetched, Index, LogId, Message, Node, NodeId, ReadMode, Term, Time};
 use mio::{Events, Poll};
 
 use crate::apply_thread::ApplyWork;
 use crate::clock::Clock;
 use crate::completion::{Completer, Wakes};
 use crate::error::{AskError, Failure, ProposeError, ReadError, TransferError};
+use crate::fences::{Fence, Fences};
 use crate::frame::{Answer, Frame};
 use crate::handle::Stopped;
 use crate::inbox::{Inbox, Input};
@@ -79,6 +80,7 @@ pub(crate) struct Parts<R> {
     pub(crate) given: LogId,
     pub(crate) workers: Workers,
     pub(crate) sender: Sender,
+    pub(crate) fences: Arc<Fences>,
     pub(crate) limits: Limits,
 }
 
@@ -298,6 +300,7 @@ impl<R: Send + 'static> Driver<R> {
             }
             Frame::Raft(envelope) => {
                 self.parts.publisher.received();
+                self.note_acknowledged(&envelope);
                 self.parts.node.handle_message(now, envelope);
             }
             Frame::Ask { id, question } if self.parts.node.is_leader() => {
@@ -316,8 +319,28 @@ impl<R: Send + 'static> Driver<R> {
                 self.asks.answered(from, id, answer, &mut self.wakes);
             }
             Frame::Floor { index } => self.compaction.raise_floor(index),
+            Frame::Fences { fences } => self.merge_fences(&fences),
             Frame::Pause { token } => self.pause(now, from, token),
             Frame::Paused { token } => self.peer_paused(from, token),
+        }
+    }
+
+    /// Remembers what a member has said that its disk holds.
+    fn note_acknowledged(&self, envelope: &Envelope) {
+        let Message::AppendOk { matched } = envelope.message else { return };
+        let node = &self.parts.node;
+        let leads = node.is_leader() && node.term() == envelope.term;
+        let committed = if leads { node.commit() } else { Index::ZERO };
+        self.parts.fences.acknowledged(envelope.from, envelope.term, matched, committed);
+    }
+
+    /// Another member says what it remembers of everybody's disk.
+    fn merge_fences(&self, fences: &[(NodeId, Fence)]) {
+        let (own, live) = (self.parts.node.id(), self.parts.publisher.live());
+        let disk = live.disk_state(self.parts.fences.own());
+        if let Some(refusal) = self.parts.fences.merge(own, &disk, fences) {
+            let reason = refusal.to_string();
+            self.parts.inbox.report(Input::Failed(Failure::Fenced { reason }));
         }
     }
 

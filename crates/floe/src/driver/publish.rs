@@ -72,6 +72,7 @@ impl Publisher {
     pub(super) fn progress(&mut self, now: Time, node: &Node) -> bool {
         self.live.last.store(node.last().index.0, Ordering::Relaxed);
         self.live.commit.store(node.commit().0, Ordering::Relaxed);
+        self.live.disk_term.store(node.term().0, Ordering::Release);
         self.live.durable.store(node.durable().0, Ordering::Release);
         if now < self.progress_at {
             return false;

@@ -11,6 +11,7 @@ use floe_raft::{Envelope, Index, LogId, Membership, Message, NodeId, SnapshotOut
 
 use crate::apply_thread::ApplyWork;
 use crate::error::{Failure, ProposeError, UnknownCause};
+use crate::fences::DiskState;
 use crate::handshake::{Hello, Purpose, VERSION};
 use crate::inbox::{Inbox, Input};
 use crate::snapshot::make::Made;
@@ -164,6 +165,8 @@ impl<R: Send + 'static> Driver<R> {
             to,
             incarnation,
             address_bytes: 0,
+            // The term and log move while it is sent; the peer has met this disk on the connection for messages.
+            disk: DiskState::default(),
         };
         let control = Control::new(term);
         let live = self.parts.publisher.live();

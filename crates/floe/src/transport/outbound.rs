@@ -148,7 +148,7 @@ fn is_bulk(frame: &Frame) -> bool {
         },
         // `Paused` must not overtake the commands that it stands behind.
         Frame::Ask { .. } | Frame::Answer { .. } | Frame::Paused { .. } => true,
-        Frame::Floor { .. } | Frame::Pause { .. } => false,
+        Frame::Floor { .. } | Frame::Fences { .. } | Frame::Pause { .. } => false,
     }
 }
 

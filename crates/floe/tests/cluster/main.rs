@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
 mod failure;
+mod fencing;
 mod membership;
 mod network;
 mod proxy;
+mod recover;
 mod replication;
 mod restart;
 mod snapshot;

@@ -17,8 +17,11 @@ fn hello(version: u16, cluster: u64, from: u64, to: u64) -> Vec<u8> {
     for number in [cluster, from, to, 42] {
         bytes.extend(number.to_le_bytes());
     }
-    // For messages.
+    // For messages, from a disk with number 77 that holds nothing.
     bytes.extend([0; 4]);
+    for number in [77_u64, 0, 0] {
+        bytes.extend(number.to_le_bytes());
+    }
     bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
     bytes
 }
@@ -27,8 +30,8 @@ fn hello(version: u16, cluster: u64, from: u64, to: u64) -> Vec<u8> {
 fn for_purpose(purpose: u16) -> Vec<u8> {
     let mut bytes = hello(1, CLUSTER, 2, 1);
     bytes[44..46].copy_from_slice(&purpose.to_le_bytes());
-    let sealed = crc32c::crc32c(&bytes[..48]).to_le_bytes();
-    bytes[48..].copy_from_slice(&sealed);
+    let sealed = crc32c::crc32c(&bytes[..72]).to_le_bytes();
+    bytes[72..].copy_from_slice(&sealed);
     bytes
 }
 
@@ -59,8 +62,8 @@ fn read_to_close(stream: &mut TcpStream) -> Vec<u8> {
 /// The verdict of a welcome: 0 is accepted.
 fn verdict(welcome: &[u8]) -> u16 {
     assert_eq!(&welcome[..8], b"FLOEPEER");
-    let body = &welcome[..40];
-    assert_eq!(welcome[40..44], crc32c::crc32c(body).to_le_bytes());
+    let body = &welcome[..64];
+    assert_eq!(welcome[64..68], crc32c::crc32c(body).to_le_bytes());
     u16::from_le_bytes([welcome[10], welcome[11]])
 }
 
@@ -78,7 +81,7 @@ async fn strangers_are_refused_with_a_reason_and_the_cluster_goes_on() {
     for (bytes, code, reason) in cases {
         let answer = say(&cluster, &bytes);
         assert_eq!(verdict(&answer), code, "{reason}");
-        let text = std::str::from_utf8(&answer[44..]).expect("text");
+        let text = std::str::from_utf8(&answer[68..]).expect("text");
         assert_eq!(text.len(), usize::from(u16::from_le_bytes([answer[36], answer[37]])));
         assert!(text.contains(reason), "{text}");
     }
@@ -112,7 +115,7 @@ async fn garbage_closes_its_connection_and_nothing_else() {
     for garbage in [too_long, wrong_checksum, frame(99, b""), frame(1, b"not a message"), frame(3, b"")] {
         let mut stream = dial(&cluster);
         stream.write_all(&hello(1, CLUSTER, 77, 1)).expect("written");
-        let mut welcome = [0; 44];
+        let mut welcome = [0; 68];
         stream.read_exact(&mut welcome).expect("a welcome");
         assert_eq!(verdict(&welcome), 0);
         stream.write_all(&garbage).expect("written");
@@ -144,9 +147,9 @@ async fn anybody_may_ask_who_is_in_the_cluster() {
     cluster.agreed(1).await;
     let answer = say(&cluster, &hello(1, 0, 0, 0));
     assert_eq!(verdict(&answer), 0);
-    let body = &answer[52..];
-    assert_eq!(answer[44..48], (body.len() as u32).to_le_bytes());
-    assert_eq!(answer[48..52], crc32c::crc32c(body).to_le_bytes());
+    let body = &answer[76..];
+    assert_eq!(answer[68..72], (body.len() as u32).to_le_bytes());
+    assert_eq!(answer[72..76], crc32c::crc32c(body).to_le_bytes());
     assert_eq!(body[..8], placed.id.term.0.to_le_bytes());
     assert_eq!(body[8..16], placed.id.index.0.to_le_bytes());
     let view = floe::discover(&cluster.members[0].address.to_string()).await.expect("it answers");
@@ -155,8 +158,8 @@ async fn anybody_may_ask_who_is_in_the_cluster() {
     assert_eq!(verdict(&say(&cluster, &hello(1, 99, 0, 0))), 2);
     let mut wrong = hello(1, CLUSTER, 9, 1);
     wrong[10..12].copy_from_slice(&9_u16.to_le_bytes());
-    let sealed = crc32c::crc32c(&wrong[..48]).to_le_bytes();
-    wrong[48..52].copy_from_slice(&sealed);
+    let sealed = crc32c::crc32c(&wrong[..72]).to_le_bytes();
+    wrong[72..76].copy_from_slice(&sealed);
     wrong.extend(b"host:1234");
     wrong.extend([0; 4]);
     assert_eq!(say(&cluster, &wrong), [], "an address with a wrong checksum is no hello");
