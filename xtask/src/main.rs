@@ -45,6 +45,10 @@ enum Task {
     Crash(Processes),
     /// Grow, replace and shrink a cluster of real floe processes that is written to, and kill some on the way.
     Churn(Processes),
+    /// Let a real member catch up by a snapshot that breaks once, while writers go on.
+    Catchup(Processes),
+    /// Lose two of three real members for good, and go on with the third.
+    Recover(Processes),
     /// Play the crash phases R23 to R28 and the split brain R29 on real floe processes.
     Phases(Processes),
 }
@@ -95,6 +99,8 @@ fn run(task: Task) -> Result<()> {
         Task::Exhaustive(task) => exhaustive(&task.arguments),
         Task::Crash(task) => processes("crash", task.release, &task.arguments),
         Task::Churn(task) => processes("churn", task.release, &task.arguments),
+        Task::Catchup(task) => processes("catchup", task.release, &task.arguments),
+        Task::Recover(task) => processes("recover", task.release, &task.arguments),
         Task::Phases(task) => processes("phases", task.release, &task.arguments),
     }
 }

@@ -25,6 +25,8 @@ pub(crate) struct Cluster {
     pub(crate) network: Network,
     members: Vec<Member>,
     election_timeout_ms: u32,
+    /// More flags for every member.
+    flags: Vec<String>,
     /// Holds data and logs; kept when a check failed, so that one can look.
     directory: Option<TempDir>,
 }
@@ -83,7 +85,13 @@ impl Cluster {
                 leaves: false,
             })
             .collect();
-        Ok(Self { binary, network, members, election_timeout_ms, directory: Some(directory) })
+        let flags = Vec::new();
+        Ok(Self { binary, network, members, election_timeout_ms, flags, directory: Some(directory) })
+    }
+
+    /// Gives every member that is started from now on more flags.
+    pub(crate) fn add_flags<'a>(&mut self, flags: impl IntoIterator<Item = &'a str>) {
+        self.flags.extend(flags.into_iter().map(ToOwned::to_owned));
     }
 
     /// Builds the namespaces that a cluster of `size` members needs.
@@ -170,6 +178,7 @@ impl Cluster {
         command
             .arg("serve")
             .args(self.flags(member)?)
+            .args(&self.flags)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log);
@@ -334,6 +343,42 @@ impl Cluster {
             }
         }
         Ok(())
+    }
+
+    /// Whether a member that was started has ended by itself.
+    pub(crate) fn has_ended(&mut self, member: usize) -> Result<bool> {
+        let Some(process) = &mut self.members[member].process else { return Ok(true) };
+        let ended = process.try_wait()?.is_some();
+        if ended {
+            self.members[member].process = None;
+        }
+        Ok(ended)
+    }
+
+    /// What a member has logged so far.
+    pub(crate) fn log_of(&self, member: usize) -> Result<String> {
+        Ok(fs::read_to_string(self.path()?.join(format!("{}.log", self.name(member))))?)
+    }
+
+    /// How long the files of a member's directory are together whose names begin so.
+    pub(crate) fn bytes_of(&self, member: usize, directory: &str, beginning: &str) -> Result<u64> {
+        let directory = self.path()?.join(self.name(member)).join(directory);
+        let Ok(entries) = fs::read_dir(directory) else { return Ok(0) };
+        let named =
+            entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(beginning));
+        // One that is renamed meanwhile counts as none.
+        Ok(named.filter_map(|entry| entry.metadata().ok()).map(|metadata| metadata.len()).sum())
+    }
+
+    /// Runs `floe recover` on the directory of a member that does not run. Gives what it prints.
+    pub(crate) fn recover(&self, member: usize, flags: &[&str]) -> Result<String> {
+        let mut command = Command::new(&self.binary);
+        command.arg("recover").arg("--data-dir").arg(self.path()?.join(self.name(member))).args(flags);
+        let output = command.output()?;
+        if !output.status.success() {
+            bail!("floe recover failed: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     /// The members that were started and not killed.

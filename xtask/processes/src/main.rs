@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
+mod catchup;
 mod churn;
 mod client;
 mod cluster;
@@ -19,6 +20,7 @@ mod insistent;
 mod ledger;
 mod network;
 mod phases;
+mod recover;
 mod retries;
 mod stops;
 
@@ -56,9 +58,27 @@ enum Task {
         #[arg(long)]
         binary: PathBuf,
     },
+    /// Let a member sleep while much is written, and catch up by a snapshot that breaks once.
+    Catchup {
+        /// How much is written, in MiB.
+        #[arg(long, default_value_t = 500)]
+        megabytes: u64,
+        /// The longest that a writer may wait meanwhile, in milliseconds.
+        #[arg(long, default_value_t = 600)]
+        gap_ms: u64,
+        /// The floe binary to run.
+        #[arg(long)]
+        binary: PathBuf,
+    },
     /// The phase of `phases` that needs a mount namespace of its own.
     #[command(hide = true)]
     Stall {
+        /// The floe binary to run.
+        #[arg(long)]
+        binary: PathBuf,
+    },
+    /// Lose two members of three for good, and go on with the third.
+    Recover {
         /// The floe binary to run.
         #[arg(long)]
         binary: PathBuf,
@@ -103,6 +123,10 @@ fn run(task: Task) -> Result<()> {
             );
             Ok(())
         }
+        Task::Catchup { megabytes, gap_ms, binary } => {
+            runtime.block_on(catchup::run(binary, megabytes, gap_ms))
+        }
+        Task::Recover { binary } => runtime.block_on(recover::run(binary)),
         Task::Phases { binary } => runtime.block_on(phases::run(binary)),
     }
 }
