@@ -138,6 +138,7 @@ impl Flags {
         data_dir: fn(&str) -> PathBuf,
     ) -> Result<Config, FlagsError> {
         let name = self.name.clone().unwrap_or(defaults.name);
+        let rate = self.snapshot_bytes_per_second;
         let listen_clients = urls("listen-client-urls", &self.listen_client_urls)?;
         let advertise_clients = advertised(
             ("advertise-client-urls", urls("advertise-client-urls", &self.advertise_client_urls)?),
@@ -195,9 +196,7 @@ impl Flags {
             grpc_keepalive_timeout: self.grpc_keepalive_timeout.unwrap_or(defaults.grpc_keepalive_timeout),
             snapshot_log_bytes: self.snapshot_log_bytes.unwrap_or(defaults.snapshot_log_bytes),
             snapshot_trailing_bytes: self.snapshot_trailing_bytes.unwrap_or(defaults.snapshot_trailing_bytes),
-            snapshot_bytes_per_second: self
-                .snapshot_bytes_per_second
-                .unwrap_or(defaults.snapshot_bytes_per_second),
+            snapshot_bytes_per_second: rate.unwrap_or(defaults.snapshot_bytes_per_second),
             max_apply_lag: defaults.max_apply_lag,
             client_threads: defaults.client_threads,
             shutdown_grace: defaults.shutdown_grace,
