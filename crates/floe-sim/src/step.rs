@@ -251,22 +251,7 @@ impl World {
                 };
                 self.answer(pending.op, Answer::Refused)
             }
-            Effect::Forwarded { proposal, outcome } => {
-                let op = self.hosts[host].life.as_mut().and_then(|life| life.forwarded.remove(&proposal));
-                let Some(op) = op else {
-                    return Err(broken(
-                        Invariant::Answered,
-                        format!("n{id} answers proposal {proposal}, which nobody waits for"),
-                    ));
-                };
-                match outcome {
-                    Ok(id) => self.appended(host, op, id),
-                    Err(ProposeError::Unknown) => self.answer(op, Answer::Unknown),
-                    Err(ProposeError::NotLeader { .. } | ProposeError::Busy | ProposeError::TooLarge) => {
-                        self.answer(op, Answer::Refused)
-                    }
-                }
-            }
+            Effect::Forwarded { proposal, outcome } => self.forwarded(host, proposal, outcome),
             Effect::RoleChanged { role, term, leader } => {
                 self.note_role(host, role);
                 self.note(&Happening::Role { node: id, role, term, leader });
@@ -285,6 +270,30 @@ impl World {
                 let what = format!("{alarm:?}");
                 self.note(&Happening::Alarm { node: id, what: &what });
                 Err(broken(Invariant::NoFalseAlarm, format!("n{id} raises {what}")))
+            }
+        }
+    }
+
+    /// The leader has said what became of a proposal that was passed on to it, or nobody can.
+    fn forwarded(
+        &mut self,
+        host: usize,
+        proposal: ProposalId,
+        outcome: Result<LogId, ProposeError>,
+    ) -> Checked {
+        let id = self.hosts[host].id;
+        let op = self.hosts[host].life.as_mut().and_then(|life| life.forwarded.remove(&proposal));
+        let Some(op) = op else {
+            return Err(broken(
+                Invariant::Answered,
+                format!("n{id} answers proposal {proposal}, which nobody waits for"),
+            ));
+        };
+        match outcome {
+            Ok(id) => self.appended(host, op, id),
+            Err(ProposeError::Unknown) => self.answer(op, Answer::Unknown),
+            Err(ProposeError::NotLeader { .. } | ProposeError::Busy | ProposeError::TooLarge) => {
+                self.answer(op, Answer::Refused)
             }
         }
     }
