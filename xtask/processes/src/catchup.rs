@@ -137,8 +137,12 @@ async fn write(client: Client, writer: Arc<Writer>) -> Result<()> {
 
 /// From a line of a sender's log, the byte at which a transfer began.
 fn resumed_from(line: &str) -> Option<u64> {
-    let plain: String =
-        line.split('\u{1b}').map(|part| part.split_once('m').map_or(part, |(_, text)| text)).collect();
+    // What follows an escape is a colour, up to its `m`.
+    let mut parts = line.split('\u{1b}');
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        plain.push_str(part.split_once('m').map_or(part, |(_, text)| text));
+    }
     if !plain.contains("sends a snapshot") {
         return None;
     }
