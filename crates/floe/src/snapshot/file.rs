@@ -104,6 +104,16 @@ pub(crate) fn write(
 
 /// Reads all of a file, and says what it is a snapshot of.
 pub(crate) fn verify(path: &Path, cluster: u64) -> Result<Sealed, FileError> {
+    verify_with(path, cluster, || Ok(()))
+}
+
+/// The same, and calls `progress` after each piece: somebody may wait for the end of a large file, and must know that
+/// this side is alive. Its error ends the reading.
+pub(crate) fn verify_with(
+    path: &Path,
+    cluster: u64,
+    mut progress: impl FnMut() -> io::Result<()>,
+) -> Result<Sealed, FileError> {
     let mut file = File::open(path)?;
     let size = file.metadata()?.len();
     let mut fixed = [0; FIXED_BYTES];
@@ -126,6 +136,7 @@ pub(crate) fn verify(path: &Path, cluster: u64) -> Result<Sealed, FileError> {
         file.read_exact(&mut piece[..room])?;
         hash.update(&piece[..room]);
         left -= room as u64;
+        progress()?;
     }
     let mut found = [0; Hash::BYTES];
     file.read_exact(&mut found)?;
