@@ -1,0 +1,72 @@
+// A running cluster, looked at: polls what `floe lab --attach` knows. Read-only, and only ever "now".
+
+import { EngineError } from "./client.js";
+
+export class LiveEngine {
+  kind = "live";
+  readOnly = true;
+  #events = [];
+  /** The server's number of the last event taken over; the page's own are counted from 1 without gaps. */
+  #last = 0;
+  #started = null;
+
+  async #json(path) {
+    let response;
+    try {
+      response = await fetch(new URL(path, document.baseURI), { headers: { accept: "application/json" } });
+    } catch (error) {
+      throw new EngineError("unreachable", String(error.message));
+    }
+    if (response.status === 404) throw new EngineError("not-attached", "");
+    const text = await response.text();
+    if (!response.ok) throw new EngineError("unreachable", `${response.status} ${text.slice(0, 200)}`);
+    try {
+      return JSON.parse(text);
+    } catch {
+      throw new EngineError("bad-answer", text.slice(0, 200));
+    }
+  }
+
+  async call(request) {
+    switch (request.call) {
+      case "open":
+      case "state":
+      case "seek":
+      case "step":
+        return this.#state();
+      case "events":
+        return { events: this.#events.slice(request.after, request.after + (request.limit ?? 5000)), last: this.#events.length };
+      case "settings":
+        return { version: 1, actions: [] };
+      case "explain": {
+        const event = this.#events[request.event - 1];
+        return { event, causes: [], effects: [], rule: "other" };
+      }
+      case "mutants":
+        return [];
+      default:
+        throw new EngineError("read-only", "");
+    }
+  }
+
+  async #state() {
+    const [state, trace] = await Promise.all([this.#json("live"), this.#json(`live/events?after=${this.#last}`).catch(() => null)]);
+    const body = state.ok ?? state;
+    if (state.error) throw new EngineError(String(state.error.what), String(state.error.detail ?? ""));
+    const fresh = trace ? (trace.ok ?? trace) : { events: [] };
+    for (const event of fresh.events ?? []) {
+      this.#events.push({ ...event, source_id: event.id, id: this.#events.length + 1, cause: 0 });
+    }
+    if (Number.isFinite(fresh.last)) this.#last = fresh.last;
+    this.#started ??= body.at ?? 0;
+    return {
+      packets: [], links: [], clients: [], actions: 0, end: null,
+      verdict: null, members: null,
+      ...body,
+      event: this.#events.length,
+      at: Math.max(0, body.at ?? 0),
+      nodes: body.nodes ?? [],
+      live: true,
+    };
+  }
+}

@@ -1,0 +1,3 @@
+// The strings of the page itself.
+
+export default {};

@@ -1,0 +1,3 @@
+// The tours, in the order of the menu (README.md).
+
+export const TOURS = [];
