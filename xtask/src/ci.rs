@@ -9,7 +9,7 @@ use crate::workspace::{cargo, succeed};
 use crate::{codegen, tidy, wasm};
 
 /// The crates that must also build where there is no operating system.
-const PURE: [&str; 5] = ["floe-raft", "floe-multi", "floe-session", "floe-wal", "floe-sim"];
+const PURE: [&str; 6] = ["floe-raft", "floe-multi", "floe-session", "floe-trace", "floe-wal", "floe-sim"];
 
 enum Outcome {
     Passed,

@@ -41,6 +41,8 @@ mod work;
 mod workload;
 mod world;
 
+pub use floe_trace::TRACE_VERSION;
+
 pub use action::{Action, Link, Target};
 pub use change::{Step, StepKind};
 pub use check::{Invariant, Violation};
@@ -53,4 +55,4 @@ pub use plan::{Feature, HostPlan, NetworkPlan, Plan, Restrictions, WorkloadPlan}
 pub use rng::{Rng, Stream};
 pub use run::{Options, Outcome, Statistics, Sweep, run, run_traced, sweep};
 pub use shrink::{Shrunk, shrink};
-pub use trace::{TRACE_VERSION, TraceHash};
+pub use trace::TraceHash;

@@ -3,17 +3,15 @@
 //!
 //! Every event is described once, by its `describe`; the hash and the JSON are two readers of that description.
 
-use std::fmt::Write as _;
-
 use floe_multi::Beat;
-use floe_raft::{Entry, Envelope, GroupId, HardState, Index, LogId, Message, NodeId, RoleKind, Term, Write};
+use floe_raft::{Envelope, GroupId, HardState, Index, LogId, NodeId, RoleKind, Term, Write};
+use floe_trace::{
+    Fields, Line, TRACE_VERSION, describe_envelope, describe_hard_state, describe_write, role_name,
+};
 
 use crate::check::Violation;
 use crate::clock::Moment;
 use crate::machine::{Key, OpId};
-
-/// The version of the format that `Trace` writes.
-pub const TRACE_VERSION: u64 = 1;
 
 /// Names an event of a trace. They are counted from one; zero is "nothing caused it".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -183,13 +181,6 @@ pub(crate) enum Happening<'a> {
     },
 }
 
-/// A reader of descriptions.
-trait Fields {
-    fn number(&mut self, name: &'static str, value: u64);
-    fn text(&mut self, name: &'static str, value: &str);
-    fn log_id(&mut self, name: &'static str, value: LogId);
-}
-
 /// Writes down a world's history.
 pub(crate) struct Trace {
     lanes: Lanes,
@@ -213,14 +204,9 @@ impl Trace {
         self.lanes.word(cause.0);
         happening.describe(&mut self.lanes);
         if let Some(sink) = &mut self.sink {
-            let mut line = Json(String::with_capacity(160));
-            line.0.push('{');
-            line.number("id", id.0);
-            line.number("at", now.0);
-            line.number("cause", cause.0);
+            let mut line = Line::new(id.0, now.0, cause.0);
             happening.describe(&mut line);
-            line.0.push('}');
-            (sink.0)(&line.0);
+            (sink.0)(&line.finish());
         }
         id
     }
@@ -261,50 +247,6 @@ impl Fields for Lanes {
     fn log_id(&mut self, _: &'static str, value: LogId) {
         self.word(value.index.0);
         self.word(value.term.0);
-    }
-}
-
-/// A JSON object under construction.
-struct Json(String);
-
-impl Json {
-    fn name(&mut self, name: &str) {
-        if !self.0.ends_with('{') {
-            self.0.push(',');
-        }
-        self.0.push('"');
-        self.0.push_str(name);
-        self.0.push_str("\":");
-    }
-}
-
-// Writing to a `String` cannot fail.
-impl Fields for Json {
-    fn number(&mut self, name: &'static str, value: u64) {
-        self.name(name);
-        let _ = write!(self.0, "{value}");
-    }
-
-    fn text(&mut self, name: &'static str, value: &str) {
-        self.name(name);
-        self.0.push('"');
-        for c in value.chars() {
-            match c {
-                '"' => self.0.push_str("\\\""),
-                '\\' => self.0.push_str("\\\\"),
-                '\n' => self.0.push_str("\\n"),
-                c if c < ' ' => {
-                    let _ = write!(self.0, "\\u{:04x}", u32::from(c));
-                }
-                c => self.0.push(c),
-            }
-        }
-        self.0.push('"');
-    }
-
-    fn log_id(&mut self, name: &'static str, value: LogId) {
-        self.name(name);
-        let _ = write!(self.0, "[{},{}]", value.index, value.term);
     }
 }
 
@@ -505,117 +447,6 @@ fn pair(out: &mut impl Fields, kind: &str, from: NodeId, to: NodeId) {
     out.text("kind", kind);
     out.number("from", from.0);
     out.number("to", to.0);
-}
-
-fn role_name(role: RoleKind) -> &'static str {
-    match role {
-        RoleKind::Follower => "follower",
-        RoleKind::PreCandidate => "pre-candidate",
-        RoleKind::Candidate => "candidate",
-        RoleKind::Leader => "leader",
-    }
-}
-
-fn describe_hard_state(hard_state: &HardState, out: &mut impl Fields) {
-    out.number("term", hard_state.term.0);
-    out.number("vote", hard_state.vote.unwrap_or_default().0);
-}
-
-fn describe_write(write: &Write, out: &mut impl Fields) {
-    out.number("write", write.id.0);
-    if let Some(hard_state) = &write.hard_state {
-        describe_hard_state(hard_state, out);
-    }
-    if let Some(base) = write.restart_after {
-        out.log_id("restart_after", base);
-    }
-    if let Some(from) = write.truncate_from {
-        out.number("truncate_from", from.0);
-    }
-    describe_entries(&write.entries, out);
-}
-
-fn describe_entries(entries: &[Entry], out: &mut impl Fields) {
-    out.number("entries", entries.len() as u64);
-    if let (Some(first), Some(last)) = (entries.first(), entries.last()) {
-        out.log_id("first", first.id);
-        out.log_id("last", last.id);
-    }
-}
-
-fn describe_envelope(envelope: &Envelope, out: &mut impl Fields) {
-    out.number("from", envelope.from.0);
-    out.number("to", envelope.to.0);
-    out.number("term", envelope.term.0);
-    out.text("message", message_name(&envelope.message));
-    match &envelope.message {
-        Message::PreVote { last } | Message::TimeoutNow { last } | Message::Snapshot { last, .. } => {
-            out.log_id("last", *last);
-        }
-        Message::Vote { last, transfer } => {
-            out.log_id("last", *last);
-            out.number("transfer", u64::from(*transfer));
-        }
-        Message::PreVoteReply { granted } | Message::VoteReply { granted } => {
-            out.number("granted", u64::from(*granted));
-        }
-        Message::Append { prev, entries, commit } => {
-            out.log_id("prev", *prev);
-            describe_entries(entries, out);
-            out.number("commit", commit.0);
-        }
-        Message::AppendOk { matched } => out.number("matched", matched.0),
-        Message::AppendReject { prev, hint } => {
-            out.log_id("prev", *prev);
-            out.log_id("hint", *hint);
-        }
-        Message::Heartbeat { commit, round } => {
-            out.number("commit", commit.0);
-            out.number("round", round.0);
-        }
-        Message::HeartbeatReply { round } | Message::ReadIndex { round, mode: _ } => {
-            out.number("round", round.0);
-        }
-        Message::Priority { priority } => out.number("priority", u64::from(*priority)),
-        Message::ReadIndexReply { round, index } => {
-            out.number("round", round.0);
-            out.number("index", index.map_or(0, |index| index.0));
-        }
-        Message::Pull { after, last } => {
-            out.log_id("after", *after);
-            out.log_id("last", *last);
-        }
-        Message::PullReply { prev, entries, last } => {
-            out.log_id("prev", *prev);
-            describe_entries(entries, out);
-            out.log_id("end", *last);
-        }
-        Message::Propose { proposals } => out.number("proposals", proposals.len() as u64),
-        Message::ProposeReply { outcomes } => out.number("outcomes", outcomes.len() as u64),
-    }
-}
-
-fn message_name(message: &Message) -> &'static str {
-    match message {
-        Message::PreVote { .. } => "pre-vote",
-        Message::PreVoteReply { .. } => "pre-vote-reply",
-        Message::Vote { .. } => "vote",
-        Message::VoteReply { .. } => "vote-reply",
-        Message::Append { .. } => "append",
-        Message::AppendOk { .. } => "append-ok",
-        Message::AppendReject { .. } => "append-reject",
-        Message::Heartbeat { .. } => "heartbeat",
-        Message::HeartbeatReply { .. } => "heartbeat-reply",
-        Message::Snapshot { .. } => "snapshot",
-        Message::ReadIndex { .. } => "read-index",
-        Message::ReadIndexReply { .. } => "read-index-reply",
-        Message::Propose { .. } => "propose",
-        Message::ProposeReply { .. } => "propose-reply",
-        Message::Pull { .. } => "pull",
-        Message::PullReply { .. } => "pull-reply",
-        Message::TimeoutNow { .. } => "timeout-now",
-        Message::Priority { .. } => "priority",
-    }
 }
 
 #[cfg(test)]
