@@ -163,7 +163,7 @@ impl Cluster {
         }
     }
 
-    fn path(&self) -> Result<&Path> {
+    pub(crate) fn path(&self) -> Result<&Path> {
         self.directory.as_ref().map(TempDir::path).context("the cluster's directory is there until its end")
     }
 
