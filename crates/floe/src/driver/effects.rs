@@ -118,6 +118,9 @@ impl<R: Send + 'static> Driver<R> {
         match leader {
             Some(leader) if leader == self.parts.node.id() => tracing::info!(%term, "leads"),
             Some(leader) => tracing::info!(%term, %leader, "follows"),
+            None if before.leader == Some(self.parts.node.id()) => {
+                tracing::info!(%term, ?role, "leads no more, and knows of no other leader");
+            }
             None => tracing::debug!(%term, ?role, "knows no leader"),
         }
         if !self.proposals.is_empty() {
