@@ -14,6 +14,9 @@ pub(crate) const MS: u64 = 1_000_000;
 /// Nanoseconds in a second.
 pub(crate) const SECOND: u64 = 1_000 * MS;
 
+/// The time of day at which every world begins, in milliseconds since 1970.
+pub(crate) const DAWN_MS: u64 = 1_700_000_000_000;
+
 impl Moment {
     /// The moment this many nanoseconds later.
     pub fn plus(self, after: u64) -> Self {
@@ -32,6 +35,8 @@ pub(crate) struct Clock {
     anchor: Moment,
     local_at_anchor: u64,
     rate: Rate,
+    /// What it showed at the beginning of the world.
+    first: u64,
 }
 
 /// Local nanoseconds in 1,024 true ones.
@@ -46,12 +51,17 @@ impl Rate {
 impl Clock {
     /// A clock that shows `local` at the beginning of the world. Machines were not booted at one moment.
     pub(crate) fn new(local: u64) -> Self {
-        Self { anchor: Moment(0), local_at_anchor: local, rate: Rate::TRUE }
+        Self { anchor: Moment(0), local_at_anchor: local, rate: Rate::TRUE, first: local }
     }
 
     pub(crate) fn local(&self, now: Moment) -> Time {
         let elapsed = u128::from(now.since(self.anchor)) * u128::from(self.rate.0) / 1_024;
         Time(self.local_at_anchor + elapsed as u64)
+    }
+
+    /// The time of day, in milliseconds, by this clock. It was right at the beginning.
+    pub(crate) fn wall_ms(&self, now: Moment) -> u64 {
+        DAWN_MS + (self.local(now).0 - self.first) / MS
     }
 
     /// The first moment at which the clock shows `local` or later, if nothing changes its rate.
@@ -62,11 +72,11 @@ impl Clock {
     }
 
     pub(crate) fn set_rate(&mut self, now: Moment, rate: Rate) {
-        *self = Self { anchor: now, local_at_anchor: self.local(now).0, rate };
+        *self = Self { anchor: now, local_at_anchor: self.local(now).0, rate, ..*self };
     }
 
     pub(crate) fn jump(&mut self, now: Moment, ahead: u64) {
-        *self = Self { anchor: now, local_at_anchor: self.local(now).0 + ahead, rate: self.rate };
+        *self = Self { anchor: now, local_at_anchor: self.local(now).0 + ahead, ..*self };
     }
 }
 

@@ -11,7 +11,7 @@ use floe_raft::{
 
 use crate::clock::{Clock, Moment};
 use crate::image::LogImage;
-use crate::machine::{Machine, OpId, Reply};
+use crate::machine::{Effect, Machine, OpId};
 use crate::members::WantedChange;
 use crate::net::{Packet, SnapshotState, TransferId};
 use crate::storage::Storage;
@@ -84,7 +84,7 @@ pub(crate) struct Life {
     pub(crate) forwarded: BTreeMap<ProposalId, OpId>,
     pub(crate) reads: BTreeMap<ReadId, PendingRead>,
     /// Commands applied lately, for those whose place becomes known only afterwards.
-    pub(crate) replies: VecDeque<(LogId, OpId, Reply)>,
+    pub(crate) replies: VecDeque<(LogId, OpId, Effect)>,
     /// Snapshots that arrived and that the core has been told of.
     pub(crate) received: BTreeMap<LogId, Received>,
     /// The snapshot under way to each peer.
@@ -181,18 +181,18 @@ impl Life {
         }
     }
 
-    pub(crate) fn keep_reply(&mut self, id: LogId, op: OpId, reply: Reply) {
+    pub(crate) fn keep_reply(&mut self, id: LogId, op: OpId, effect: Effect) {
         if self.replies.len() == REPLIES {
             self.replies.pop_front();
         }
-        self.replies.push_back((id, op, reply));
+        self.replies.push_back((id, op, effect));
     }
 
     /// The reply to the command at `id`, while it is remembered.
-    pub(crate) fn reply_at(&self, id: LogId) -> Option<(OpId, Reply)> {
+    pub(crate) fn reply_at(&self, id: LogId) -> Option<(OpId, Effect)> {
         let place = self.replies.binary_search_by_key(&id.index, |(known, _, _)| known.index).ok()?;
-        let (known, op, reply) = self.replies[place];
-        (known == id).then_some((op, reply))
+        let (known, op, effect) = self.replies[place];
+        (known == id).then_some((op, effect))
     }
 }
 

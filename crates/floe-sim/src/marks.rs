@@ -40,11 +40,17 @@ pub enum Mark {
     ReadByLease,
     /// A leader holds a lease while an earlier one still believes to lead.
     LeaseBesideOldLeader,
+    /// A request that was sent again is answered without an entry.
+    AnsweredFromTheTable,
+    /// A session refuses a request.
+    SessionLapsed,
+    /// Older entries were compacted before they were read for a follower.
+    FetchOvertaken,
 }
 
 impl Mark {
     /// Every mark and its name.
-    pub const ALL: [(Self, &'static str); 18] = [
+    pub const ALL: [(Self, &'static str); 21] = [
         (Self::DiesBetweenEffects, "dies-between-effects"),
         (Self::DeposedWhileCounting, "deposed-while-counting"),
         (Self::InstallFinishedAtRestart, "install-finished-at-restart"),
@@ -63,6 +69,9 @@ impl Mark {
         (Self::CommittedThroughWitness, "committed-through-witness"),
         (Self::ReadByLease, "read-by-lease"),
         (Self::LeaseBesideOldLeader, "lease-beside-old-leader"),
+        (Self::AnsweredFromTheTable, "answered-from-the-table"),
+        (Self::SessionLapsed, "session-lapsed"),
+        (Self::FetchOvertaken, "fetch-overtaken"),
     ];
 
     /// Its name.

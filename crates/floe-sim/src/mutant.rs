@@ -46,11 +46,17 @@ pub enum HostMutant {
     SnapshotMembership,
     /// Forgets at a restart the memberships that were compacted, and starts from that of the first members.
     ForgetMembership,
+    /// Sends snapshots without the sessions of the clients.
+    SnapshotWithoutSessions,
+    /// Does a request again that its table of sessions knows.
+    ApplyRetry,
+    /// Proposes what a client sends again without the name of the request.
+    RetryWithoutName,
 }
 
 impl HostMutant {
     /// Every mutant, its name, and who had the bug.
-    pub const ALL: [(Self, &'static str, &'static str); 20] = [
+    pub const ALL: [(Self, &'static str, &'static str); 23] = [
         (Self::AckBeforeSync, "host-ack-before-sync", "valkey #3887, goraft #150"),
         (Self::ForgetVote, "host-forget-vote", "sofa-jraft #1243"),
         (Self::ForgetHardState, "host-forget-hard-state", "hashicorp/raft #661"),
@@ -86,6 +92,17 @@ impl HostMutant {
             Self::ForgetMembership,
             "host-forget-membership",
             "etcd #7625: members known from flags, not from the log",
+        ),
+        (
+            Self::SnapshotWithoutSessions,
+            "host-snapshot-without-sessions",
+            "Ongaro's thesis 6.3: sessions are part of the state",
+        ),
+        (Self::ApplyRetry, "host-apply-retry", "Ongaro's thesis 6.3: a retry is applied a second time"),
+        (
+            Self::RetryWithoutName,
+            "host-retry-without-name",
+            "etcd's clients, which send a put again that may have happened",
         ),
     ];
 

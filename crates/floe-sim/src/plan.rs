@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use floe_raft::{Config, NodeId};
+use floe_session::Limits;
 
 use crate::action::Action;
 use crate::clock::{MS, Moment, SECOND};
@@ -77,11 +78,13 @@ pub enum Feature {
     Lease,
     /// Some voters keep no commands.
     Witnesses,
+    /// Clients have sessions, and send a write again until they know what became of it.
+    Sessions,
 }
 
 impl Feature {
     /// Every feature and its name.
-    pub const ALL: [(Self, &'static str); 29] = [
+    pub const ALL: [(Self, &'static str); 30] = [
         (Self::Loss, "loss"),
         (Self::Duplicate, "duplicate"),
         (Self::Replay, "replay"),
@@ -111,6 +114,7 @@ impl Feature {
         (Self::Members, "members"),
         (Self::Lease, "lease"),
         (Self::Witnesses, "witnesses"),
+        (Self::Sessions, "sessions"),
     ];
 
     /// The feature of a name.
@@ -199,6 +203,8 @@ pub struct HostPlan {
     pub real_log: bool,
     /// Whether a node that has applied its removal is stopped for good. Otherwise it goes on, and may be added again.
     pub stops_removed: bool,
+    /// The bounds of the clients' sessions, if they have some.
+    pub sessions: Option<Limits>,
     /// Whether reads are answered by lease. Clocks keep what leases ask of them then.
     pub lease_reads: bool,
     /// Whether those who may join are up before they are asked to.
@@ -215,8 +221,10 @@ pub struct WorkloadPlan {
     pub clients: u64,
     /// The mean time between an answer and the next operation.
     pub think_mean: u64,
-    /// When a client gives up.
+    /// When a client gives up, or tries again.
     pub timeout: u64,
+    /// How many times a client with a session sends a write again. Zero without sessions.
+    pub retries: u32,
     /// Reads, in millionths of all operations.
     pub reads: u32,
     /// Compare-and-set, in millionths of the writes.
@@ -267,8 +275,7 @@ impl Plan {
         // All is drawn before it is restricted, so that a restriction moves nothing else.
         let drawn_voters = *rng.pick(&[1, 2, 3, 3, 3, 3, 4, 5, 5, 5, 6, 7, 9]).unwrap_or(&3);
         let learner_count = rng.between(1, 2);
-        let features: BTreeSet<Feature> =
-            Feature::ALL.iter().filter(|_| rng.coin()).map(|(feature, _)| *feature).collect();
+        let features = draw_features(&mut rng, seed);
         let features = &(&features | &restrictions.with) - &restrictions.without;
         let features = if restrictions.graph.is_some() { restrictions.with.clone() } else { features };
         let drawn_voters = restrictions.graph.map_or(drawn_voters, Graph::voters);
@@ -282,6 +289,9 @@ impl Plan {
         let network = draw_network(&mut rng, seed, &features, &config);
         let host = draw_host(&mut rng, seed, &features, &config);
         let mut workload = draw_workload(&mut rng);
+        if features.contains(&Feature::Sessions) {
+            workload.retries = Feature::Sessions.stream(seed, Stream::Plan).magnitude(1, 16) as u32;
+        }
         workload.clients = restrictions.clients.unwrap_or(workload.clients).max(1);
         let liveness = rng.coin();
         if liveness {
@@ -337,6 +347,17 @@ impl Plan {
 
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// How many features a seed draws one after another. Those that came to be later have coins of their own, so that an old
+/// seed still means what it meant, with something added.
+const DRAWN_TOGETHER: usize = 29;
+
+fn draw_features(rng: &mut Rng, seed: u64) -> BTreeSet<Feature> {
+    let (old, new) = Feature::ALL.split_at(DRAWN_TOGETHER);
+    let old = old.iter().filter(|_| rng.coin());
+    let new = new.iter().filter(|(feature, _)| feature.stream(seed, Stream::Feature).coin());
+    old.chain(new).map(|(feature, _)| *feature).collect()
 }
 
 /// Those who may join in a world whose membership changes.
@@ -451,6 +472,18 @@ fn draw_host(rng: &mut Rng, seed: u64, features: &BTreeSet<Feature>, config: &Co
         plan.checkpoint_bytes = rng.magnitude(128, 16_384);
         plan.trailing = rng.below(16);
     }
+    if features.contains(&Feature::Sessions) {
+        let mut rng = Feature::Sessions.stream(seed, Stream::Host);
+        plan.sessions = Some(Limits {
+            retention_ms: rng.magnitude(1_000, 60_000),
+            fresh_ms: rng.magnitude(2_000, 60_000),
+            ahead_ms: rng.magnitude(1_000, 60_000),
+            window: rng.magnitude(1, 16) as u32,
+            max_sessions: rng.magnitude(2, 100) as u32,
+            max_bytes: rng.magnitude(1_024, 65_536),
+            ..Limits::default()
+        });
+    }
     plan.lease_reads = features.contains(&Feature::Lease) && Feature::Lease.stream(seed, Stream::Host).coin();
     let mut rng = Feature::Members.stream(seed, Stream::Host);
     (plan.stops_removed, plan.early_joiners) = (rng.coin(), rng.coin());
@@ -462,6 +495,7 @@ fn draw_workload(rng: &mut Rng) -> WorkloadPlan {
         clients: rng.between(1, 6),
         think_mean: rng.magnitude(10 * MS, SECOND),
         timeout: rng.magnitude(50 * MS, 5 * SECOND),
+        retries: 0,
         reads: rng.between(100_000, 700_000) as u32,
         compares: rng.between(0, 600_000) as u32,
         padding: if rng.coin() { 0 } else { rng.magnitude(8, 512) },

@@ -27,6 +27,8 @@ pub enum Stream {
     Liveness = 6,
     /// Times of the host's own work, and the seeds of its nodes.
     Host = 7,
+    /// Whether a feature is on that was added later than most.
+    Feature = 8,
 }
 
 impl Rng {

@@ -87,7 +87,8 @@ fn intervention(feature: Feature, rng: &mut Rng, voters: &[NodeId], nodes: &[Nod
         | Feature::Learners
         | Feature::RealLog
         | Feature::Lease
-        | Feature::Witnesses => return None,
+        | Feature::Witnesses
+        | Feature::Sessions => return None,
     })
 }
 

@@ -4,6 +4,7 @@ use floe_raft::{
     Effect, Envelope, Index, LogId, Message, NodeId, ProposalId, ProposeError, ReadId, ReadMode, RoleKind,
     SnapshotOutcome, Term, Time, Write,
 };
+use floe_session::Tag;
 
 use crate::check::{self, Checked, Checker, Invariant, OperationKind, broken};
 use crate::clock::MS;
@@ -151,11 +152,15 @@ impl World {
     }
 
     fn start_operation(&mut self, host: usize, local: Time, op: OpId) -> Checked {
-        let Some((key, kind)) = self.check.clients.operation(op).map(|known| (known.key, known.kind)) else {
+        let known = self.check.clients.operation(op);
+        let Some((key, kind, value, request)) =
+            known.map(|known| (known.key, known.kind, known.first, known.request))
+        else {
             return Ok(());
         };
         let padding = self.workload.padding();
         let lease_reads = self.plan.host.lease_reads;
+        let wall_ms = self.hosts[host].clock.wall_ms(self.now);
         let floor = self.check.commits.last();
         let mutant = self.mutant;
         let Some(life) = self.hosts[host].life.as_mut() else { return Ok(()) };
@@ -178,7 +183,14 @@ impl World {
             OperationKind::Put => None,
             OperationKind::Compare { expect } => Some(expect),
         };
-        let payload = Command { op, key, expect }.encode(padding);
+        if let Some(reply) = request.and_then(|request| life.machine.known_reply(request)) {
+            self.marks.reach(Mark::AnsweredFromTheTable);
+            return self.answer(op, Answer::WasDone { reply });
+        }
+        let stamp_ms = wall_ms.max(life.machine.log_time_ms());
+        let is_nameless = mutant == Some(HostMutant::RetryWithoutName) && op != value;
+        let tag = request.filter(|_| !is_nameless).map(|request| Tag { request, stamp_ms });
+        let payload = Command { op, value, key, expect, tag }.encode(padding);
         if life.node.is_leader() {
             return match life.node.propose(local, payload) {
                 Ok(id) => self.appended(host, op, id),
@@ -208,7 +220,7 @@ impl World {
             return Ok(());
         }
         match life.reply_at(id) {
-            Some((known, reply)) if known == op => self.answer(op, Answer::Wrote { id, reply }),
+            Some((known, effect)) if known == op => self.answer(op, Answer::of(id, effect)),
             // Applied inside a snapshot, or too long ago; or something else is applied at its place.
             Some(_) | None => self.answer(op, Answer::Unknown),
         }
@@ -403,7 +415,10 @@ impl World {
         self.check.elections.leads(id, term)?;
         let mutant = self.mutant;
         let Some(life) = self.hosts[host].life.as_mut() else { return Ok(()) };
-        let machine = life.machine.clone();
+        let mut machine = life.machine.clone();
+        if mutant == Some(HostMutant::SnapshotWithoutSessions) {
+            machine.forget_sessions(self.plan.host.sessions);
+        }
         let last = machine.applied();
         let membership = match mutant {
             Some(HostMutant::SnapshotMembership) => life.node.membership().clone(),

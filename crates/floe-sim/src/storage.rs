@@ -85,7 +85,7 @@ impl Storage {
                 #[cfg(feature = "mutants")]
                 mutant: plan.log_mutant,
             }),
-            checkpoint: Checkpoint { machine: Machine::new(), membership: membership.clone() },
+            checkpoint: Checkpoint { machine: Machine::new(plan.sessions), membership: membership.clone() },
             pending: Vec::new(),
         }
     }

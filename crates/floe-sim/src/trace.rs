@@ -162,6 +162,12 @@ pub(crate) enum Happening<'a> {
         key: Key,
         node: NodeId,
     },
+    TriedAgain {
+        client: u64,
+        op: OpId,
+        first: OpId,
+        node: NodeId,
+    },
     Answered {
         client: u64,
         op: OpId,
@@ -292,12 +298,30 @@ impl Happening<'_> {
                 out.text("kind", "liveness");
                 out.text("core", core);
             }
+            Self::Violated { violation } => {
+                out.text("kind", "violated");
+                out.text("invariant", violation.invariant.name());
+                out.text("detail", &violation.detail);
+            }
+            of_others => of_others.describe_client(out),
+        }
+    }
+
+    fn describe_client(&self, out: &mut impl Fields) {
+        match self {
             Self::Invoked { client, op, kind, key, node } => {
                 out.text("kind", "invoked");
                 out.number("client", *client);
                 out.number("op", op.0);
                 out.text("what", kind);
                 out.number("key", u64::from(key.0));
+                out.number("node", node.0);
+            }
+            Self::TriedAgain { client, op, first, node } => {
+                out.text("kind", "tried-again");
+                out.number("client", *client);
+                out.number("op", op.0);
+                out.number("first", first.0);
                 out.number("node", node.0);
             }
             Self::Answered { client, op, outcome, index, value } => {
@@ -307,11 +331,6 @@ impl Happening<'_> {
                 out.text("outcome", outcome);
                 out.number("index", index.0);
                 out.number("value", value.0);
-            }
-            Self::Violated { violation } => {
-                out.text("kind", "violated");
-                out.text("invariant", violation.invariant.name());
-                out.text("detail", &violation.detail);
             }
             of_a_node => of_a_node.describe_at_node(out),
         }
@@ -394,7 +413,7 @@ impl Happening<'_> {
             Self::Checkpoint { node, last } => at_entry(out, "checkpoint", *node, *last),
             Self::Compacted { node, base } => at_entry(out, "compacted", *node, *base),
             Self::SnapshotInstalled { node, last } => at_entry(out, "snapshot-installed", *node, *last),
-            // The other two describe these.
+            // The others describe these.
             Self::World { .. }
             | Self::Started { .. }
             | Self::Role { .. }
@@ -416,6 +435,7 @@ impl Happening<'_> {
             | Self::Resumed { .. }
             | Self::Liveness { .. }
             | Self::Invoked { .. }
+            | Self::TriedAgain { .. }
             | Self::Answered { .. }
             | Self::Group { .. }
             | Self::Beat { .. }

@@ -6,7 +6,7 @@ use floe_raft::{Entry, EntryKind, FetchId, Fetched, Index, LogId, Membership, Sn
 use crate::check::{Checked, Invariant, broken};
 use crate::clock::MS;
 use crate::host::{Input, Job, Received};
-use crate::machine::{Command, Machine};
+use crate::machine::{Command, Effect, Machine};
 use crate::marks::Mark;
 use crate::mutant::HostMutant;
 use crate::storage::{Checkpoint, Injected, WriteFailed};
@@ -107,6 +107,9 @@ impl World {
             Fetched::Compacted => (0, "compacted"),
             Fetched::Failed => (0, "failed"),
         };
+        if matches!(fetched, Fetched::Compacted) {
+            self.marks.reach(Mark::FetchOvertaken);
+        }
         let node = machine.id;
         self.cause = cause;
         self.cause = self.note(&Happening::Fetched { node, first, count, outcome });
@@ -175,6 +178,7 @@ impl World {
 
     fn apply_entry(&mut self, host: usize, entry: &Entry) -> Checked {
         let overwritten_acks = self.mutant == Some(HostMutant::AckOverwritten);
+        let does_again = self.mutant == Some(HostMutant::ApplyRetry);
         let faulty = self.mutant.is_some();
         let Some(life) = self.hosts[host].life.as_mut() else { return Ok(()) };
         let node = life.node.id();
@@ -210,18 +214,21 @@ impl World {
                         format!("n{node} is given {} with bytes that no client proposed", entry.id),
                     ));
                 };
-                let reply = life.machine.apply(entry.id, &command);
-                life.keep_reply(entry.id, command.op, reply);
-                applied = Some((command.op, reply));
+                let effect = life.machine.apply(entry.id, &command);
+                if does_again && matches!(effect, Effect::Replayed(_)) {
+                    life.machine.do_again(&command);
+                }
+                life.keep_reply(entry.id, command.op, effect);
+                applied = Some((command.op, effect));
             }
         }
         for (term, op) in life.proposed.remove(&entry.id.index).unwrap_or_default() {
             match applied {
-                Some((known, reply)) if term == entry.id.term && known == op => {
-                    self.answer(op, Answer::Wrote { id: entry.id, reply })?;
+                Some((known, effect)) if term == entry.id.term && known == op => {
+                    self.answer(op, Answer::of(entry.id, effect))?;
                 }
-                Some((_, reply)) if overwritten_acks => {
-                    self.answer(op, Answer::Wrote { id: entry.id, reply })?;
+                Some((_, effect)) if overwritten_acks => {
+                    self.answer(op, Answer::of(entry.id, effect))?;
                 }
                 // Another leader's entry stands at its place: the command is in no log that can be committed.
                 Some(_) | None => self.answer(op, Answer::Refused)?,

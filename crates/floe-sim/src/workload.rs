@@ -1,12 +1,14 @@
 //! The clients: each does one operation at a time, through the node that it believes to lead or through any other,
-//! and gives up when the answer does not come.
+//! and gives up when the answer does not come, or, if it has a session, sends its write again.
 
 use floe_raft::{Index, LogId};
+use floe_session::{ClientId, RequestId, Sequence};
 
 use crate::check::{Checked, OperationKind};
-use crate::clock::MS;
+use crate::clock::{DAWN_MS, MS};
 use crate::host::Input;
-use crate::machine::{KEYS, Key, OpId, Reply};
+use crate::machine::{Effect, KEYS, Key, OpId, Reply};
+use crate::marks::Mark;
 use crate::plan::WorkloadPlan;
 use crate::rng::{Rng, Stream};
 use crate::trace::Happening;
@@ -26,10 +28,28 @@ pub(crate) enum Answer {
         at: Index,
         value: OpId,
     },
-    /// It never takes effect.
+    /// An earlier attempt at the same request was done, with this reply.
+    WasDone {
+        reply: Reply,
+    },
+    /// The session does not know what became of the request, or never knew it.
+    Lapsed {
+        now_ms: u64,
+    },
+    /// This attempt never takes effect.
     Refused,
     /// It may or may not take effect.
     Unknown,
+}
+
+impl Answer {
+    /// What a command came to at its place.
+    pub(crate) fn of(id: LogId, effect: Effect) -> Self {
+        match effect {
+            Effect::Done(reply) | Effect::Replayed(reply) => Self::Wrote { id, reply },
+            Effect::Refused { now_ms } => Self::Lapsed { now_ms },
+        }
+    }
 }
 
 /// All clients of a world.
@@ -44,15 +64,45 @@ pub(crate) struct Workload {
 struct Client {
     /// What it waits for.
     waits_for: Option<OpId>,
+    /// Its session, and how many more times it tries the present request.
+    session: Option<Session>,
+    tries: u32,
     /// The host that it goes to.
     host: usize,
     /// The last value that it saw of each key, for comparisons that have a chance.
     seen: [OpId; KEYS as usize],
 }
 
+/// By which requests are known again.
+#[derive(Clone, Copy, Debug)]
+struct Session {
+    client: ClientId,
+    next: Sequence,
+}
+
+impl Session {
+    /// A new one. Most clients' clocks are right; some are a minute off.
+    fn begin(now_ms: u64, rng: &mut Rng) -> Self {
+        let birth_ms = match rng.below(16) {
+            0 => now_ms + 60_000,
+            1 => now_ms - 60_000,
+            _ => now_ms,
+        };
+        let random = u128::from(rng.number()) << 64 | u128::from(rng.number());
+        Self { client: ClientId::new(birth_ms, random), next: Sequence::FIRST }
+    }
+
+    fn name_next(&mut self) -> RequestId {
+        let request = RequestId { client: self.client, sequence: self.next };
+        self.next = self.next.next();
+        request
+    }
+}
+
 impl Workload {
     pub(crate) fn new(seed: u64, plan: &WorkloadPlan) -> Self {
-        let client = |_| Client { waits_for: None, host: 0, seen: [OpId(0); KEYS as usize] };
+        let client =
+            |_| Client { waits_for: None, session: None, tries: 0, host: 0, seen: [OpId(0); KEYS as usize] };
         Self {
             plan: plan.clone(),
             rng: Rng::new(seed, Stream::Workload),
@@ -81,6 +131,7 @@ impl Workload {
     pub(crate) fn hurry(&mut self, limit: u64) {
         for client in &mut self.clients {
             client.waits_for = None;
+            client.tries = 0;
         }
         self.plan.think_mean = self.plan.think_mean.min(limit);
         self.plan.timeout = self.plan.timeout.min(limit * 8);
@@ -105,18 +156,57 @@ impl World {
             OperationKind::Put
         };
         let node = self.hosts[host].id;
-        let op = self.check.clients.invoked(client as u64, kind, key, node);
+        let now_ms = DAWN_MS + self.now.0 / MS;
+        let mut request = None;
+        if plan.retries > 0 && kind != OperationKind::Get {
+            let session = clients[client].session.get_or_insert_with(|| Session::begin(now_ms, rng));
+            request = Some(session.name_next());
+            clients[client].tries = plan.retries;
+        }
+        let op = self.check.clients.invoked(client as u64, kind, key, node, request);
         clients[client].waits_for = Some(op);
-        let timeout = plan.timeout;
         let kind = match kind {
             OperationKind::Get => "get",
             OperationKind::Compare { .. } => "compare",
             OperationKind::Put => "put",
         };
         self.note(&Happening::Invoked { client: client as u64, op, kind, key, node });
+        self.send_request(host, op);
+    }
+
+    fn send_request(&mut self, host: usize, op: OpId) {
+        let timeout = self.workload.plan.timeout;
         let sent = self.now.plus(self.workload.delay());
         self.queue.push(sent, Event::Request { host, op });
         self.queue.push(self.now.plus(timeout), Event::GiveUp(op));
+    }
+
+    /// A client that has a session, and does not know what became of its request, will ask again, under the same name.
+    /// Whether it does.
+    fn asks_again(&mut self, client: usize, op: OpId) -> bool {
+        let named = self.check.clients.operation(op).is_some_and(|operation| operation.request.is_some());
+        let known = &mut self.workload.clients[client];
+        if !named || known.tries == 0 {
+            return false;
+        }
+        known.tries -= 1;
+        let later = self.now.plus(self.workload.think().max(BACK_OFF));
+        self.queue.push(later, Event::TryAgain { client, op });
+        true
+    }
+
+    /// A client sends its request again.
+    pub(crate) fn try_again(&mut self, client: usize, op: OpId) {
+        if self.workload.clients[client].waits_for.is_some() {
+            return;
+        }
+        let host = self.choose_host(client);
+        let node = self.hosts[host].id;
+        let Some(first) = self.check.clients.operation(op).map(|operation| operation.first) else { return };
+        let Some(again) = self.check.clients.tried_again(first, node) else { return };
+        self.workload.clients[client].waits_for = Some(again);
+        self.note(&Happening::TriedAgain { client: client as u64, op: again, first, node });
+        self.send_request(host, again);
     }
 
     fn choose_host(&mut self, client: usize) -> usize {
@@ -166,6 +256,14 @@ impl World {
                 self.check.clients.read(op, at, value, expected)?;
                 ("read", at, value)
             }
+            Answer::WasDone { reply } => {
+                self.check.clients.was_done(op, reply)?;
+                ("was-done", Index(0), reply.previous)
+            }
+            Answer::Lapsed { .. } => {
+                self.marks.reach(Mark::SessionLapsed);
+                ("lapsed", Index(0), OpId(0))
+            }
             Answer::Refused if is_read => ("refused", Index(0), OpId(0)),
             Answer::Refused => {
                 self.check.clients.refused(op)?;
@@ -181,8 +279,11 @@ impl World {
 
     /// An answer reaches its client.
     pub(crate) fn answered(&mut self, op: OpId, answer: Answer) {
-        let Some((client, key)) =
-            self.check.clients.operation(op).map(|operation| (operation.client as usize, operation.key))
+        let Some((client, key, first)) = self
+            .check
+            .clients
+            .operation(op)
+            .map(|operation| (operation.client as usize, operation.key, operation.first))
         else {
             return;
         };
@@ -196,8 +297,16 @@ impl World {
         let key = usize::from(key.0);
         match answer {
             Answer::Wrote { id, reply } => {
-                known.seen[key] = if reply.wrote { op } else { reply.previous };
+                known.seen[key] = if reply.wrote { first } else { reply.previous };
                 self.check.clients.received(op, id.index);
+            }
+            Answer::WasDone { reply } => {
+                known.seen[key] = if reply.wrote { first } else { reply.previous };
+                self.check.clients.received(op, Index(0));
+            }
+            Answer::Lapsed { now_ms } => {
+                known.session = Some(Session::begin(now_ms.max(DAWN_MS), &mut self.workload.rng));
+                next = next.max(BACK_OFF);
             }
             Answer::Read { at, value } => {
                 known.seen[key] = value;
@@ -206,6 +315,9 @@ impl World {
             Answer::Refused | Answer::Unknown => {
                 known.host = leader;
                 next = next.max(BACK_OFF);
+                if self.asks_again(client, op) {
+                    return;
+                }
             }
         }
         self.queue.push(self.now.plus(next), Event::NextOperation { client });
@@ -230,6 +342,9 @@ impl World {
         let host = self.leader_hint(client);
         self.workload.clients[client].waits_for = None;
         self.workload.clients[client].host = host;
+        if self.asks_again(client, op) {
+            return;
+        }
         self.queue.push(self.now.plus(next), Event::NextOperation { client });
     }
 

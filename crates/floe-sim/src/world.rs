@@ -86,6 +86,10 @@ pub(crate) enum Event {
     NextOperation {
         client: usize,
     },
+    TryAgain {
+        client: usize,
+        op: OpId,
+    },
     Heal,
     MustHaveCommitted {
         above: Index,
@@ -164,7 +168,7 @@ impl World {
             queue: Queue::new(),
             hosts,
             net: Network::new(seed, plan.network.clone()),
-            check: Checker::new(membership),
+            check: Checker::new(membership, plan.host.sessions),
             trace,
             workload: Workload::new(seed, &plan.workload),
             disk_rng: Rng::new(seed, Stream::Disk),
@@ -277,6 +281,10 @@ impl World {
                 self.next_operation(client);
                 Ok(())
             }
+            Event::TryAgain { client, op } => {
+                self.try_again(client, op);
+                Ok(())
+            }
             Event::Heal => self.heal(),
             Event::MustHaveCommitted { above } => self.must_have_committed(above),
         }
@@ -357,6 +365,9 @@ impl World {
         let node = Node::new(local, seed, config, restored)
             .map_err(|error| broken(Invariant::Restarts, format!("n{id} cannot start: {error}")))?;
         let mut life = Life::new(node, &machine.storage);
+        life.machine.reload(self.plan.host.sessions).map_err(|error| {
+            broken(Invariant::Restarts, format!("n{id} cannot read its sessions: {error}"))
+        })?;
         life.seen.commit = life.node.commit();
         if mutant == Some(HostMutant::ApplyTwice) {
             let before = life.log.id_at(life.seen.commit).unwrap_or(life.log.base);

@@ -2,10 +2,11 @@
 //! it means.
 
 use floe_raft::{EntryKind, Index, LogId, Membership, NodeId, Term};
+use floe_session::Limits;
 
 use super::{Checked, Invariant, Violation, broken, decides, describe};
 use crate::image::LogImage;
-use crate::machine::{Command, Key, Machine, OpId, Reply, Versions};
+use crate::machine::{Command, Effect, Key, Machine, OpId, Reply, Versions};
 
 /// The committed log, with the state after each entry.
 #[derive(Debug)]
@@ -24,9 +25,10 @@ pub(crate) struct Commits {
     versions: Versions,
 }
 
-impl Default for Commits {
-    fn default() -> Self {
-        let machine = Machine::new();
+impl Commits {
+    /// The empty log; `sessions` are those of the state machine, if clients have some.
+    pub(crate) fn new(sessions: Option<Limits>) -> Self {
+        let machine = Machine::new(sessions);
         let hashes = vec![machine.hash()];
         Self {
             ids: Vec::new(),
@@ -92,7 +94,7 @@ impl Commits {
         &mut self,
         advance: &Advance<'_>,
         memberships: [&Membership; 2],
-        mut learn: impl FnMut(LogId, &Command, Reply) -> Checked,
+        mut learn: impl FnMut(LogId, &Command, Effect) -> Checked,
     ) -> Result<bool, Box<Violation>> {
         let Advance { node, to, log, .. } = *advance;
         if to < advance.from {
@@ -208,7 +210,7 @@ impl Commits {
     fn extend(
         &mut self,
         entry: &floe_raft::Entry,
-        learn: &mut impl FnMut(LogId, &Command, Reply) -> Checked,
+        learn: &mut impl FnMut(LogId, &Command, Effect) -> Checked,
     ) -> Checked {
         self.ids.push(entry.id);
         match entry.kind {
@@ -224,11 +226,11 @@ impl Commits {
                         format!("{} is committed with bytes that no client proposed", entry.id),
                     ));
                 };
-                let reply = self.machine.apply(entry.id, &command);
-                if reply.wrote {
-                    self.versions.wrote(command.key, entry.id.index, command.op);
+                let effect = self.machine.apply(entry.id, &command);
+                if let Effect::Done(Reply { wrote: true, .. }) = effect {
+                    self.versions.wrote(command.key, entry.id.index, command.value);
                 }
-                learn(entry.id, &command, reply)?;
+                learn(entry.id, &command, effect)?;
             }
         }
         self.hashes.push(self.machine.hash());
@@ -299,7 +301,8 @@ mod tests {
         let mut image = LogImage::default();
         for (offset, term) in terms.iter().enumerate() {
             let index = offset as u64 + 1;
-            let command = Command { op: OpId(index), key: Key(0), expect: None };
+            let command =
+                Command { op: OpId(index), value: OpId(index), key: Key(0), expect: None, tag: None };
             image.entries.push_back(Entry {
                 id: LogId::new(Term(*term), Index(index)),
                 kind: EntryKind::Command,
@@ -337,21 +340,21 @@ mod tests {
     #[test]
     fn a_commit_on_a_minority_is_found() {
         let (two, none) = (log(&[1, 1]), log(&[]));
-        assert_eq!(advance(&mut Commits::default(), [&two, &two, &none], 1, 0, 2), None);
-        let minority = advance(&mut Commits::default(), [&two, &none, &none], 1, 0, 2);
+        assert_eq!(advance(&mut Commits::new(None), [&two, &two, &none], 1, 0, 2), None);
+        let minority = advance(&mut Commits::new(None), [&two, &none, &none], 1, 0, 2);
         assert_eq!(minority, Some(Invariant::CommittedIsDurable));
     }
 
     #[test]
     fn counting_for_an_old_term_is_found() {
         let two = log(&[1, 2]);
-        let old = advance(&mut Commits::default(), [&two, &two, &two], 3, 0, 2);
+        let old = advance(&mut Commits::new(None), [&two, &two, &two], 3, 0, 2);
         assert_eq!(old, Some(Invariant::CurrentTermCommit));
     }
 
     #[test]
     fn a_different_committed_entry_is_found() {
-        let mut commits = Commits::default();
+        let mut commits = Commits::new(None);
         let (ours, theirs) = (log(&[1, 1]), log(&[1, 2]));
         assert_eq!(advance(&mut commits, [&ours, &ours, &ours], 1, 0, 2), None);
         let other = advance(&mut commits, [&theirs, &theirs, &theirs], 2, 0, 2);
@@ -361,7 +364,7 @@ mod tests {
     #[test]
     fn a_falling_commit_and_one_beyond_the_log_are_found() {
         let ours = log(&[1, 1]);
-        let mut commits = Commits::default();
+        let mut commits = Commits::new(None);
         assert_eq!(advance(&mut commits, [&ours, &ours, &ours], 1, 2, 1), Some(Invariant::MonotonicCommit));
         assert_eq!(
             advance(&mut commits, [&ours, &ours, &ours], 1, 0, 3),
@@ -371,7 +374,7 @@ mod tests {
 
     #[test]
     fn an_incomplete_leader_is_found() {
-        let mut commits = Commits::default();
+        let mut commits = Commits::new(None);
         let ours = log(&[1, 1]);
         assert_eq!(advance(&mut commits, [&ours, &ours, &ours], 1, 0, 2), None);
         assert_eq!(commits.elected(NodeId(2), Term(2), &ours).err(), None);
@@ -383,7 +386,7 @@ mod tests {
 
     #[test]
     fn truncating_what_is_committed_is_found() {
-        let mut commits = Commits::default();
+        let mut commits = Commits::new(None);
         let ours = log(&[1, 1]);
         assert_eq!(advance(&mut commits, [&ours, &ours, &ours], 1, 0, 2), None);
         assert!(commits.truncates(NodeId(3), Index(2), &ours).is_err());
@@ -393,11 +396,11 @@ mod tests {
 
     #[test]
     fn a_wrong_state_is_found() {
-        let mut commits = Commits::default();
+        let mut commits = Commits::new(None);
         let ours = log(&[1, 1]);
         assert_eq!(advance(&mut commits, [&ours, &ours, &ours], 1, 0, 2), None);
-        let mut machine = Machine::new();
-        let put = |op| Command { op: OpId(op), key: Key(0), expect: None };
+        let mut machine = Machine::new(None);
+        let put = |op| Command { op: OpId(op), value: OpId(op), key: Key(0), expect: None, tag: None };
         machine.apply(ours.entries[0].id, &put(1));
         machine.apply(ours.entries[1].id, &put(2));
         let right = machine.hash();

@@ -221,10 +221,10 @@ mod tests {
         let first = entry(1, 2, &of(&[1, 2, 3, 4], &[]));
         memberships.appended(NodeId(1), &first, LogId::ZERO).unwrap();
         // Nothing of the term is committed.
-        assert_eq!(invariant(memberships.judge(&Commits::default())), Some(Invariant::OneConfiguration));
+        assert_eq!(invariant(memberships.judge(&Commits::new(None))), Some(Invariant::OneConfiguration));
         let second = entry(1, 3, &of(&[1, 2, 3], &[]));
         memberships.appended(NodeId(1), &second, first.id).unwrap();
-        assert_eq!(invariant(memberships.judge(&Commits::default())), Some(Invariant::OneConfiguration));
+        assert_eq!(invariant(memberships.judge(&Commits::new(None))), Some(Invariant::OneConfiguration));
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod writes;
 use std::fmt;
 
 use floe_raft::{Entry, EntryKind, Index, LogId, Membership, NodeId};
+use floe_session::Limits;
 
 use crate::clock::Moment;
 
@@ -155,12 +156,12 @@ pub(crate) struct Checker {
 
 impl Checker {
     /// A checker of a new group.
-    pub(crate) fn new(birth: Membership) -> Self {
+    pub(crate) fn new(birth: Membership, sessions: Option<Limits>) -> Self {
         Self {
             elections: Elections::default(),
             lineage: Lineage::default(),
             memberships: Memberships::new(birth),
-            commits: Commits::default(),
+            commits: Commits::new(sessions),
             clients: Clients::default(),
         }
     }
@@ -190,8 +191,8 @@ impl Checker {
     ) -> Result<bool, Box<Violation>> {
         let Self { lineage, memberships, commits, clients, .. } = self;
         let of = |last| memberships.in_force(advance.node, lineage.membership_entry(last));
-        commits.advanced(advance, [of(last), of(before)], |id, command, reply| {
-            clients.committed(id, command, reply)
+        commits.advanced(advance, [of(last), of(before)], |id, command, effect| {
+            clients.committed(id, command, effect)
         })
     }
 

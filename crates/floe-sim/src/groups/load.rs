@@ -36,7 +36,7 @@ impl GroupsWorld {
             Some(expect) => OperationKind::Compare { expect },
             None => OperationKind::Put,
         };
-        let op = known.check.clients.invoked(client, kind, key, node);
+        let op = known.check.clients.invoked(client, kind, key, node, None);
         self.names += 1;
         let name = self.names;
         let machine = &mut self.hosts[host];
@@ -50,7 +50,7 @@ impl GroupsWorld {
             }
         } else {
             here.forwarded.insert(ProposalId(name), op);
-            let payload = Command { op, key, expect }.encode(padding);
+            let payload = Command { op, value: op, key, expect, tag: None }.encode(padding);
             if life.multi.forward(now, group, ProposalId(name), payload).is_err() {
                 here.forwarded.remove(&ProposalId(name));
                 self.refused(group, op)?;

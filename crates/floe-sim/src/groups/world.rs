@@ -408,5 +408,5 @@ fn draw_group(id: GroupId, plan: &Plan, rng: &mut Rng) -> Group {
     if plan.features.contains(&Feature::Learners) && rng.coin() {
         membership.learners = plan.learners.iter().copied().take(1).collect();
     }
-    Group { id, check: Checker::new(membership.clone()), membership, at_heal: floe_raft::Index(0) }
+    Group { id, check: Checker::new(membership.clone(), None), membership, at_heal: floe_raft::Index(0) }
 }

@@ -52,5 +52,8 @@ mutants! {
     a_group_of_its_own: JoinAsFounder, 100, [MembershipInForce, ElectionSafety, ElectedByQuorum];
     a_snapshot_with_another_membership: SnapshotMembership, 2_000, [MembershipInForce];
     a_forgotten_membership: ForgetMembership, 200, [MembershipInForce];
+    a_snapshot_without_sessions: SnapshotWithoutSessions, 300, [StateMatches];
+    a_retry_done_again: ApplyRetry, 300, [StateMatches];
+    a_retry_without_its_name: RetryWithoutName, 300, [ExactlyOnce];
     an_id_used_again: ReuseId, 300, [OneVote, CommittedIsDurable, MonotonicTerm, NoFalseAlarm, ElectionSafety];
 }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use floe_sim::{Options, run_traced};
 
-/// What must be in the traces of the first seeds, at least once in `seeds` of them.
+/// What must be in the traces of these seeds, at least once.
 const MARKS: &[&str] = &[
     "\"kind\":\"alarm\"",
     "\"kind\":\"checkpoint\"",
@@ -19,6 +19,7 @@ const MARKS: &[&str] = &[
     "\"kind\":\"retired\"",
     "\"kind\":\"snapshot-done\"",
     "\"kind\":\"snapshot-installed\"",
+    "\"kind\":\"tried-again\"",
     "\"kind\":\"write-failed\"",
     "\"message\":\"append-reject\"",
     "\"message\":\"read-index-reply\"",
@@ -26,16 +27,17 @@ const MARKS: &[&str] = &[
     "\"message\":\"vote\"",
     "\"outgoing\":3",
     "\"outcome\":\"accepted\"",
-    "\"outcome\":\"compacted\"",
     "\"outcome\":\"failed\"",
     "\"outcome\":\"given-up\"",
     "\"outcome\":\"read\"",
+    "\"outcome\":\"lapsed\"",
     "\"outcome\":\"not caught up\"",
     "\"outcome\":\"pending\"",
     "\"outcome\":\"refused\"",
     "\"outcome\":\"silent\"",
     "\"outcome\":\"unhealthy\"",
     "\"outcome\":\"unknown\"",
+    "\"outcome\":\"was-done\"",
     "\"outcome\":\"wrote\"",
     "\"restart_after\"",
     "\"role\":\"candidate\"",
