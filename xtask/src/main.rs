@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 
 mod ci;
 mod codegen;
+mod mutants;
 mod tidy;
 mod wasm;
 mod workspace;
@@ -41,6 +42,8 @@ enum Task {
     Ledger(Simulation),
     /// Explore every state of small groups of the real core, within bounds, and fail if one breaks a law of Raft.
     Exhaustive(Simulation),
+    /// Change the core at random places, one at a time, and fail if its tests notice too few of the changes.
+    Mutants(mutants::Draw),
     /// Kill real floe processes while they are written to, and check that nothing acknowledged is lost.
     Crash(Processes),
     /// Grow, replace and shrink a cluster of real floe processes that is written to, and kill some on the way.
@@ -97,6 +100,7 @@ fn run(task: Task) -> Result<()> {
         Task::Sim(task) => simulate(&task.arguments),
         Task::Ledger(task) => ledger(&task.arguments),
         Task::Exhaustive(task) => exhaustive(&task.arguments),
+        Task::Mutants(draw) => mutants::run(&draw),
         Task::Crash(task) => processes("crash", task.release, &task.arguments),
         Task::Churn(task) => processes("churn", task.release, &task.arguments),
         Task::Catchup(task) => processes("catchup", task.release, &task.arguments),
