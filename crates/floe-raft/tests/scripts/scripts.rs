@@ -283,6 +283,14 @@ scripts! {
         who_could_not_lead_is_humble
         a_learner_and_a_witness_are_not_preferred
     }
+    quiet {
+        when_nothing_is_under_way
+        what_keeps_a_follower_awake
+        what_keeps_a_leader_awake
+        a_pause_of_a_follower
+        a_pause_of_a_leader
+        heartbeats_are_hastened
+    }
     story {
         one_change_in_slow_motion
         the_leader_stops

@@ -5,6 +5,7 @@
 
 mod advance;
 mod append;
+mod beats;
 mod campaign;
 mod change;
 mod checkpoint;
@@ -28,10 +29,13 @@ mod preset;
 mod progress;
 mod propose;
 mod queue;
+mod quiet;
 mod read;
 mod release;
 mod restart;
+mod resume;
 mod run;
+mod sleep;
 mod stabilize;
 mod state;
 mod status;
@@ -58,6 +62,7 @@ pub(crate) fn run(cluster: &mut Option<Cluster>, command: &Command) -> Result<()
     match command.name.as_str() {
         "append" => append::run(cluster, &mut args)?,
         "advance" => advance::run(cluster, &mut args)?,
+        "beats" => beats::run(cluster, &mut args)?,
         "campaign" => campaign::run(cluster, &mut args)?,
         "change" => change::run(cluster, &mut args)?,
         "checkpoint" => checkpoint::run(cluster, &mut args)?,
@@ -71,6 +76,7 @@ pub(crate) fn run(cluster: &mut Option<Cluster>, command: &Command) -> Result<()
         "fail-fetch" => fail_fetch::run(cluster, &mut args)?,
         "forward" => forward::run(cluster, &mut args)?,
         "gone" => gone::run(cluster, &mut args)?,
+        "hasten" => beats::hasten(cluster, &mut args)?,
         "heal" => heal::run(cluster, &mut args)?,
         "hold-disk" => hold::disk(cluster, &mut args)?,
         "hold-apply" => hold::apply(cluster, &mut args)?,
@@ -82,12 +88,15 @@ pub(crate) fn run(cluster: &mut Option<Cluster>, command: &Command) -> Result<()
         "progress" => progress::run(cluster, &mut args)?,
         "propose" => propose::run(cluster, &mut args)?,
         "queue" => queue::run(cluster, &mut args)?,
+        "quiet" => quiet::run(cluster, &mut args)?,
         "read" => read::run(cluster, &mut args)?,
         "release-disk" => release::disk(cluster, &mut args)?,
         "release-apply" => release::apply(cluster, &mut args)?,
         "release-fetch" => release::fetch(cluster, &mut args)?,
         "restart" => restart::run(cluster, &mut args)?,
+        "resume" => resume::run(cluster, &mut args)?,
         "run" => run::run(cluster, &mut args)?,
+        "sleep" => sleep::run(cluster, &mut args)?,
         "stabilize" => stabilize::run(cluster, &mut args)?,
         "state" => state::run(cluster, &mut args)?,
         "status" => status::run(cluster, &mut args)?,
