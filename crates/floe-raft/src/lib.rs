@@ -240,6 +240,7 @@ mod snapshot;
 mod status;
 mod transfer;
 mod validate;
+mod view;
 
 pub use change::{MembershipChange, MembershipOperation};
 pub use config::{Config, Lease};

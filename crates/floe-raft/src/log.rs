@@ -72,6 +72,11 @@ impl Log {
         self.tail.slice(first, last, max_bytes)
     }
 
+    /// The first entry that is in memory.
+    pub(crate) fn first_recent(&self) -> Option<Index> {
+        self.tail.first()
+    }
+
     /// Whether fetched entries are those of this log, from `first` on.
     pub(crate) fn holds(&self, first: Index, entries: &[Entry]) -> bool {
         !entries.is_empty()
