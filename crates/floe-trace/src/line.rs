@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use floe_raft::LogId;
+use floe_raft::{LogId, NodeId};
 
 /// A reader of the description of an event.
 pub trait Fields {
@@ -12,6 +12,12 @@ pub trait Fields {
     fn text(&mut self, name: &'static str, value: &str);
     /// The name of an entry.
     fn log_id(&mut self, name: &'static str, value: LogId);
+
+    /// A node: in a world its id is its number. A server's is a hash too long for a number of JavaScript, so a server
+    /// gives numbers of its own.
+    fn node(&mut self, name: &'static str, value: NodeId) {
+        self.number(name, value.0);
+    }
 }
 
 /// A JSON object under construction. Numbers are as they are, an entry's name is `[index, term]`.

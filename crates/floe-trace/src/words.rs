@@ -17,7 +17,7 @@ pub fn role_name(role: RoleKind) -> &'static str {
 /// Term and vote; a vote of 0 is none.
 pub fn describe_hard_state(hard_state: &HardState, out: &mut impl Fields) {
     out.number("term", hard_state.term.0);
-    out.number("vote", hard_state.vote.unwrap_or_default().0);
+    out.node("vote", hard_state.vote.unwrap_or_default());
 }
 
 /// What a write does to the log.
@@ -46,8 +46,8 @@ pub fn describe_entries(entries: &[Entry], out: &mut impl Fields) {
 
 /// A message: from whom to whom, and what it says.
 pub fn describe_envelope(envelope: &Envelope, out: &mut impl Fields) {
-    out.number("from", envelope.from.0);
-    out.number("to", envelope.to.0);
+    out.node("from", envelope.from);
+    out.node("to", envelope.to);
     out.number("term", envelope.term.0);
     out.text("message", message_name(&envelope.message));
     match &envelope.message {

@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use floe_raft::codec::decode_membership;
@@ -36,6 +37,7 @@ use crate::snapshot::{Directory, make};
 use crate::state_machine::StateMachine;
 use crate::status::{Leadership, Live};
 use crate::threads::Threads;
+use crate::trace::{self, Ring, Tracer, World};
 use crate::transport::{Transport, WAKER};
 use crate::wal_thread;
 
@@ -155,6 +157,7 @@ fn validate(config: &NodeConfig) -> Result<(), StartError> {
         config.queued_bytes_max.saturating_add(config.command_bytes_max) <= FORWARDED_BYTES_MAX,
         "the queue and the largest command together exceed 60 MiB, which is what one message can carry",
     )?;
+    check(config.trace.sample > 0, "one in zero events of the trace cannot be written")?;
     check(!config.checkpoint_interval.is_zero(), "the checkpoint interval is zero")
 }
 
@@ -271,9 +274,7 @@ fn assemble<M: StateMachine>(
     clock: Clock,
     past: Past,
 ) -> io::Result<Handle<M::Reply>> {
-    let poll = Poll::new()?;
-    let waker = Waker::new(poll.registry(), WAKER)?;
-    let inbox = Arc::new(Inbox::new(waker, config.queued_max, config.queued_bytes_max));
+    let (poll, inbox) = inbox(config)?;
     let live = Arc::new(Live::new(config.id, config.cluster, node.membership().clone()));
     let leadership = first_leadership(&node, &live);
     let (leadership, leadership_seen) = watch::channel(leadership);
@@ -287,6 +288,7 @@ fn assemble<M: StateMachine>(
     let apply =
         start_apply(&mut threads, config, state_machine, applied_membership, (&directory, &fences), parts)?;
 
+    let (tracer, ring) = start_trace(&mut threads, config, given, clock, &inbox)?;
     let incarnation = rand::random();
     let receiver = Receiver::new(config.cluster, directory, Arc::clone(&inbox), Arc::clone(&live));
     let stop_receiver = stopper(&receiver);
@@ -315,10 +317,10 @@ fn assemble<M: StateMachine>(
         workers: Workers { threads, stop_net, stop_receiver, stopped, seal: seal(identity, config) },
         sender: sender(config, incarnation),
         fences,
+        tracer,
         limits: limits(config, log_bytes),
     });
-    let span = tracing::Span::current();
-    std::thread::Builder::new().name("floe-driver".into()).spawn(move || span.in_scope(|| driver.run()))?;
+    start_driver(driver)?;
     Ok(Handle::new(Shared {
         inbox,
         live,
@@ -326,7 +328,22 @@ fn assemble<M: StateMachine>(
         stopped: stopped_seen,
         command_bytes_max: config.command_bytes_max,
         question_bytes_max: config.command_bytes_max,
+        trace: ring,
+        clock,
     }))
+}
+
+/// What the driver sleeps on, and the queue that wakes it.
+fn inbox<R>(config: &NodeConfig) -> io::Result<(Poll, Arc<Inbox<R>>)> {
+    let poll = Poll::new()?;
+    let waker = Waker::new(poll.registry(), WAKER)?;
+    Ok((poll, Arc::new(Inbox::new(waker, config.queued_max, config.queued_bytes_max))))
+}
+
+fn start_driver<R: Send + 'static>(driver: Driver<R>) -> io::Result<()> {
+    let span = tracing::Span::current();
+    let run = move || span.in_scope(|| driver.run());
+    std::thread::Builder::new().name("floe-driver".into()).spawn(run).map(drop)
 }
 
 /// Publishes what the node is before its first turn: handshakes may come before that.
@@ -364,6 +381,27 @@ fn start_apply<M: StateMachine>(
     threads.spawn("freeze", &inbox, move || make::run(&maker_directory, &frozen, &maker_inbox))?;
     threads.spawn("apply", &inbox, move || applier.run())?;
     Ok(apply)
+}
+
+/// Starts the thread of the trace's file, if there is one to write.
+fn start_trace<R: Send + 'static>(
+    threads: &mut Threads,
+    config: &NodeConfig,
+    applied: LogId,
+    clock: Clock,
+    inbox: &Arc<Inbox<R>>,
+) -> io::Result<(Tracer, Arc<Ring>)> {
+    let file = config.trace.file.as_deref().map(|path| trace::start(threads, inbox, path)).transpose()?;
+    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let ring = Arc::new(Ring::new(u64::try_from(since_1970.as_micros()).unwrap_or_default()));
+    let world = World {
+        own: config.id,
+        applied,
+        heartbeat: config.heartbeat_interval,
+        election: config.election_timeout,
+        sample: config.trace.sample,
+    };
+    Ok((Tracer::new(world, Arc::clone(&ring), file, clock.now()), ring))
 }
 
 fn limits(config: &NodeConfig, log_bytes: u64) -> Limits {

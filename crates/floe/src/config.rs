@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use floe_raft::{Lease, LogId, NodeId};
 
+use crate::trace::TraceConfig;
+
 /// The configuration of one node.
 #[derive(Clone, Debug)]
 pub struct NodeConfig {
@@ -59,6 +61,8 @@ pub struct NodeConfig {
     pub snapshot_trailing_bytes: u64,
     /// The most that is sent of one snapshot in a second, in bytes.
     pub snapshot_bytes_per_second: u64,
+    /// What is written of the node's history, for people and tools that follow it.
+    pub trace: TraceConfig,
 }
 
 impl NodeConfig {
@@ -85,6 +89,7 @@ impl NodeConfig {
             snapshot_log_bytes: 256 << 20,
             snapshot_trailing_bytes: 64 << 20,
             snapshot_bytes_per_second: 128 << 20,
+            trace: TraceConfig::default(),
         }
     }
 }

@@ -7,10 +7,13 @@ use bytes::Bytes;
 use floe_raft::{Index, LogId, Membership, MembershipChange, NodeId, Term};
 use tokio::sync::watch;
 
+use crate::clock::Clock;
 use crate::completion::{Completion, completion};
 use crate::error::{AskError, ChangeError, Failure, ProposeError, ReadError, TransferError, UnknownCause};
 use crate::inbox::{Inbox, Input, Refused};
 use crate::status::{Leadership, Live, NodeStatus};
+use crate::trace::{Ring, TracePage};
+use crate::view::NodeView;
 
 /// A command that is committed and applied on this member.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +39,8 @@ pub(crate) struct Shared<R> {
     pub(crate) stopped: watch::Receiver<Option<Stopped>>,
     pub(crate) command_bytes_max: u64,
     pub(crate) question_bytes_max: u64,
+    pub(crate) trace: Arc<Ring>,
+    pub(crate) clock: Clock,
 }
 
 /// How a node came to its end.
@@ -200,6 +205,21 @@ impl<R: Send + 'static> Handle<R> {
     /// The node's state. Cheap: no thread of the node is asked.
     pub fn status(&self) -> NodeStatus {
         self.shared.live.status()
+    }
+
+    /// The node as its driver sees it, with at most so many of the last entries of its log; none while it stops. Waits for
+    /// the driver's next turn: for people who look, not for every request.
+    pub async fn look(&self, entries: u64) -> Option<NodeView> {
+        let (waiter, view) = completion();
+        self.shared.inbox.request(Input::Look { entries, waiter }, 0).ok()?;
+        view.await
+    }
+
+    /// At most `limit` events of the node's sampled trace after that one, as far as they are still in memory
+    /// (`docs/design/trace.md`). The first question may find nothing: without [`crate::TraceConfig::file`] events are
+    /// only noted while somebody asks.
+    pub fn trace(&self, after: u64, limit: usize) -> TracePage {
+        self.shared.trace.page(self.shared.clock.now(), after, limit)
     }
 
     /// Role, term and leader, and every change of them.

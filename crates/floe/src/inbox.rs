@@ -13,6 +13,7 @@ use crate::snapshot::make::Made;
 use crate::snapshot::receive::Arrival;
 use crate::snapshot::send::SendError;
 use crate::transport::Connected;
+use crate::view::NodeView;
 
 /// What can happen to a node, besides messages on its sockets and the passing of time.
 pub(crate) enum Input<R> {
@@ -24,6 +25,8 @@ pub(crate) enum Input<R> {
     Transfer { to: NodeId, waiter: Completer<Result<(), TransferError>> },
     /// Change who belongs to the cluster.
     Change { change: MembershipChange, waiter: Completer<Result<Membership, ChangeError>> },
+    /// Somebody wants to see the node, and at most so many of its last entries.
+    Look { entries: u64, waiter: Completer<NodeView> },
     /// A question to the leader.
     Ask { question: Bytes, waiter: Completer<Result<Bytes, AskError>> },
     /// The answer to a question that another member asked here.

@@ -37,7 +37,9 @@ mod snapshot;
 mod state_machine;
 mod status;
 mod threads;
+mod trace;
 mod transport;
+mod view;
 mod waiters;
 mod wal_thread;
 
@@ -50,7 +52,7 @@ pub use error::{
     TransferError, UnknownCause,
 };
 pub use floe_raft::{
-    Index, Lease, LogId, Membership, MembershipChange, MembershipOperation, NodeId, ProgressState,
+    EntryKind, Index, Lease, LogId, Membership, MembershipChange, MembershipOperation, NodeId, ProgressState,
     ProgressStatus, RoleKind, Term,
 };
 pub use floe_session as session;
@@ -60,3 +62,5 @@ pub use once::{Answer, NotInMemory, Once};
 pub use recover::{RecoverError, Survivor};
 pub use state_machine::{Batch, Command, Snapshot, StateMachine};
 pub use status::{Counters, Histogram, Leadership, NodeStatus};
+pub use trace::{TraceConfig, TracePage};
+pub use view::{NodeView, RecentEntry};

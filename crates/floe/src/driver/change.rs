@@ -177,6 +177,7 @@ impl<R: Send + 'static> Driver<R> {
     /// Another membership is in force.
     pub(super) fn membership_changed(&mut self, membership: Membership) {
         self.parts.peers.unsettled = true;
+        self.parts.tracer.membership(&membership);
         self.parts.publisher.membership(membership);
         self.refresh_peers();
     }

@@ -19,18 +19,27 @@ impl<R: Send + 'static> Driver<R> {
                     if let Some(base) = write.restart_after {
                         self.note_restart(base);
                     }
+                    self.parts.tracer.writing(&write);
                     self.log_work.push(LogWork::Write(write));
                 }
                 // Dropped when the peer is not connected: the core repeats what it must.
-                Effect::Send(envelope) => self.parts.transport.send_message(envelope),
+                Effect::Send(envelope) => {
+                    self.round_trips.sent(now, &envelope);
+                    self.parts.tracer.sent(&envelope);
+                    self.parts.transport.send_message(envelope);
+                }
                 Effect::Fetch { id, first, last, max_bytes } => {
                     self.parts.log.fetches.push(FetchWork { id, first, last, max_bytes });
                 }
                 Effect::SendSnapshot { to, term, at_least } => self.send_snapshot(now, to, term, at_least),
                 Effect::InstallSnapshot { last, membership } => self.install_snapshot(last, membership)?,
                 Effect::Apply(entries) => self.apply(entries),
-                Effect::ReadReady { read, index } => self.reads.answer(read, Ok(index), &mut self.wakes),
+                Effect::ReadReady { read, index } => {
+                    self.parts.tracer.read(read, Some(index));
+                    self.reads.answer(read, Ok(index), &mut self.wakes);
+                }
                 Effect::ReadAborted { read } => {
+                    self.parts.tracer.read(read, None);
                     self.reads.answer(read, Err(ReadError::LeaderChanged), &mut self.wakes);
                 }
                 Effect::Forwarded { proposal, outcome } => self.forwarded(now, proposal, outcome),
@@ -94,6 +103,11 @@ impl<R: Send + 'static> Driver<R> {
         proposal: ProposalId,
         outcome: Result<LogId, floe_raft::ProposeError>,
     ) {
+        let traced = outcome.map_err(|error| match error {
+            floe_raft::ProposeError::Unknown => "unknown",
+            _ => "refused",
+        });
+        self.parts.tracer.forwarded(proposal, traced);
         let Some((proposer, bytes)) = self.proposals.answered(proposal) else { return };
         match outcome {
             // The entry was given out before the leader's word of it came: whoever applied it had nobody to reply to.
@@ -112,6 +126,8 @@ impl<R: Send + 'static> Driver<R> {
 
     fn role_changed(&mut self, now: Time, role: RoleKind, term: Term, leader: Option<NodeId>) {
         let before = self.parts.publisher.leadership(Leadership { role, term, leader });
+        self.parts.tracer.role(role, term, leader);
+        self.round_trips.forget();
         if (before.term, before.leader) == (term, leader) {
             return;
         }
@@ -143,6 +159,12 @@ impl<R: Send + 'static> Driver<R> {
     }
 
     fn alarm(&mut self, alarm: &Alarm) {
+        self.parts.tracer.alarm(match alarm {
+            Alarm::BadMessage { .. } => "bad message",
+            Alarm::TwoLeaders { .. } => "two leaders",
+            Alarm::CommittedConflict { .. } => "committed conflict",
+            Alarm::BadFetch { .. } => "bad fetch",
+        });
         let Some(suppressed) = self.complaints.permit() else { return };
         match alarm {
             Alarm::BadMessage { from, reason } => {

@@ -12,6 +12,7 @@ mod handover;
 mod publish;
 mod snapshots;
 mod stop;
+mod view;
 
 use std::collections::VecDeque;
 use std::io;
@@ -33,6 +34,7 @@ use crate::handle::Stopped;
 use crate::inbox::{Inbox, Input};
 use crate::limit::RateLimit;
 use crate::queue::Queue;
+use crate::trace::Tracer;
 use crate::transport::Transport;
 use crate::waiters::{Asks, Proposals, Proposer, ReadWaiter, Reads};
 use crate::wal_thread::{Log, LogWork};
@@ -48,6 +50,7 @@ pub(crate) use snapshots::Sender;
 use snapshots::Snapshots;
 use stop::Phase;
 pub(crate) use stop::Workers;
+use view::RoundTrips;
 
 /// How long a question waits for the leader's word.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -81,6 +84,7 @@ pub(crate) struct Parts<R> {
     pub(crate) workers: Workers,
     pub(crate) sender: Sender,
     pub(crate) fences: Arc<Fences>,
+    pub(crate) tracer: Tracer,
     pub(crate) limits: Limits,
 }
 
@@ -112,6 +116,7 @@ pub(crate) struct Driver<R> {
     compaction: Compaction,
     phase: Phase,
     complaints: RateLimit,
+    round_trips: RoundTrips,
 }
 
 impl<R: Send + 'static> Driver<R> {
@@ -141,6 +146,7 @@ impl<R: Send + 'static> Driver<R> {
             compaction,
             phase: Phase::Running,
             complaints: RateLimit::default(),
+            round_trips: RoundTrips::default(),
         }
     }
 
@@ -172,6 +178,7 @@ impl<R: Send + 'static> Driver<R> {
             // Only now, when all that this turn handles is here. With an earlier time a process that was paused in
             // between would answer a read by a lease that has ended, and promise less for a heartbeat than it says.
             let now = self.parts.clock.now();
+            self.parts.tracer.begin_turn(now, &self.parts.node);
             for (from, frame) in frames.drain(..) {
                 self.handle_frame(now, from, frame);
             }
@@ -184,6 +191,7 @@ impl<R: Send + 'static> Driver<R> {
             self.drain(now)?;
             self.settle_membership();
             self.give_out(now);
+            self.parts.tracer.end_turn(&self.parts.node);
             self.advance_stop(now);
             self.wakes.flush();
             // A leader that was removed leads on until it has handed over; a follower's last word is out by now.
@@ -228,6 +236,7 @@ impl<R: Send + 'static> Driver<R> {
 
     fn handle_timers(&mut self, now: Time) {
         if self.parts.node.poll_timeout().is_some_and(|deadline| deadline <= now) {
+            self.parts.tracer.timer();
             self.parts.node.handle_timeout(now);
         }
         if self.orphans_at.is_some_and(|deadline| deadline <= now) {
@@ -235,6 +244,7 @@ impl<R: Send + 'static> Driver<R> {
             let node = &self.parts.node;
             let before = if node.leader().is_some() { node.term() } else { node.term().next() };
             self.proposals.give_up_before(before, &mut self.wakes);
+            self.parts.tracer.given_up_before(before);
         }
         self.asks.expire(now, &mut self.wakes);
         self.expire_changes(now);
@@ -251,6 +261,9 @@ impl<R: Send + 'static> Driver<R> {
                 Input::Read { waiter } => reads.push(ReadWaiter(waiter)),
                 Input::Transfer { to, waiter } => self.transfer(now, to, waiter),
                 Input::Change { change, waiter } => self.change_membership(now, &change, waiter),
+                Input::Look { entries, waiter } => {
+                    waiter.complete(self.view(now, entries), &mut self.wakes);
+                }
                 Input::Ask { question, waiter } => self.ask(now, question, waiter),
                 Input::Answered { to, id, answer } => {
                     let answer = match answer {
@@ -260,11 +273,20 @@ impl<R: Send + 'static> Driver<R> {
                     };
                     self.parts.transport.send(to, &Frame::Answer { id, answer });
                 }
-                Input::Persisted(write) => self.parts.node.handle_persisted(now, write),
-                Input::Compacted(base) => self.parts.node.handle_compacted(base),
+                Input::Persisted(write) => {
+                    self.parts.node.handle_persisted(now, write);
+                    self.parts.tracer.written(write, self.parts.node.last());
+                }
+                Input::Compacted(base) => {
+                    self.parts.tracer.note("compacted", None, Some(("base", base)));
+                    self.parts.node.handle_compacted(base);
+                }
                 Input::Fetched { id, fetched } => self.fetched(now, id, fetched),
                 Input::Applied(index) => self.applied(now, index),
-                Input::Checkpointed(checkpoint) => self.compaction.checkpointed(checkpoint),
+                Input::Checkpointed(checkpoint) => {
+                    self.parts.tracer.note("checkpoint", None, Some(("last", checkpoint.id)));
+                    self.compaction.checkpointed(checkpoint);
+                }
                 Input::SnapshotMade(made) => self.snapshot_made(now, made),
                 Input::SnapshotSent { to, outcome } => self.snapshot_sent(now, to, outcome),
                 Input::SnapshotArrived(arrival) => self.snapshot_arrived(now, arrival),
@@ -274,7 +296,10 @@ impl<R: Send + 'static> Driver<R> {
                         tracing::warn!(%error, "cannot watch a connection");
                     }
                 }
-                Input::PeerGone(peer) => self.parts.node.handle_peer_gone(now, peer),
+                Input::PeerGone(peer) => {
+                    self.parts.tracer.note("peer-gone", Some(peer), None);
+                    self.parts.node.handle_peer_gone(now, peer);
+                }
                 Input::Unwanted(peer) => {
                     self.parts.transport.disconnect(peer);
                     self.asks.lost(peer, &mut self.wakes);
@@ -301,6 +326,8 @@ impl<R: Send + 'static> Driver<R> {
             Frame::Raft(envelope) => {
                 self.parts.publisher.received();
                 self.note_acknowledged(&envelope);
+                self.round_trips.arrived(now, &envelope);
+                self.parts.tracer.arrived(&envelope);
                 self.parts.node.handle_message(now, envelope);
             }
             Frame::Ask { id, question } if self.parts.node.is_leader() => {
@@ -359,7 +386,10 @@ impl<R: Send + 'static> Driver<R> {
                 None => node.propose(now, payload),
             };
             match outcome {
-                Ok(id) => return self.proposals.place(id, proposer),
+                Ok(id) => {
+                    self.parts.tracer.proposed(id, bytes);
+                    return self.proposals.place(id, proposer);
+                }
                 Err(error) => error,
             }
         } else if let Some(hint) = node.leader()
@@ -370,7 +400,10 @@ impl<R: Send + 'static> Driver<R> {
         } else {
             let proposal = self.proposals.next_id();
             match node.forward(now, proposal, payload) {
-                Ok(()) => return self.proposals.forward(proposal, bytes, proposer),
+                Ok(()) => {
+                    self.parts.tracer.forwarding(proposal, bytes);
+                    return self.proposals.forward(proposal, bytes, proposer);
+                }
                 Err(error) => error,
             }
         };
@@ -396,7 +429,7 @@ impl<R: Send + 'static> Driver<R> {
         let read = self.reads.next_id();
         self.reads.wait(read, waiters);
         let refused = match self.parts.node.read(now, read, self.parts.limits.read_mode) {
-            Ok(()) => return,
+            Ok(()) => return self.parts.tracer.reading(read),
             Err(floe_raft::ReadError::NoLeader) => ReadError::NoLeader,
             Err(floe_raft::ReadError::Busy) => ReadError::Busy,
             Err(floe_raft::ReadError::Witness) => ReadError::Witness,
@@ -433,5 +466,6 @@ impl<R: Send + 'static> Driver<R> {
             self.applying_bytes -= cost;
         }
         self.parts.node.handle_applied(now, index);
+        self.parts.tracer.applied(index);
     }
 }

@@ -154,6 +154,7 @@ impl<R: Send + 'static> Driver<R> {
     }
 
     fn start_transfer(&mut self, to: NodeId, term: Term, made: Arc<Made>) -> io::Result<()> {
+        let last = made.0.header.last;
         let address =
             self.parts.peers.address(to).map(ToOwned::to_owned).ok_or(io::ErrorKind::AddrNotAvailable)?;
         let Sender { cluster, member, incarnation, bytes_per_second } = self.snapshots.sender;
@@ -183,6 +184,7 @@ impl<R: Send + 'static> Driver<R> {
         })?;
         self.snapshots.kept_until = None;
         self.snapshots.active.insert(to, Active { control, thread });
+        self.parts.tracer.note("snapshot-sent", Some(to), Some(("last", last)));
         Ok(())
     }
 
@@ -224,6 +226,8 @@ impl<R: Send + 'static> Driver<R> {
         if self.snapshots.active.is_empty() {
             self.snapshots.kept_until = Some(now.plus(KEPT));
         }
+        let installed = outcome.as_ref().ok().map(|id| ("last", *id));
+        self.parts.tracer.note("snapshot-done", Some(to), installed);
         match outcome {
             Ok(id) => {
                 tracing::info!(%to, last = %id, "a snapshot is installed");
@@ -292,6 +296,7 @@ impl<R: Send + 'static> Driver<R> {
 
     /// The state machine has become it.
     pub(super) fn snapshot_installed(&mut self, now: Time, last: LogId) {
+        self.parts.tracer.note("snapshot-installed", None, Some(("last", last)));
         self.applied(now, last.index);
     }
 

@@ -157,7 +157,9 @@ impl<R: Send + 'static> Driver<R> {
         let graceful = matches!(stopped, Stopped::Requested);
         if graceful {
             self.last_reports();
+            self.parts.tracer.stop();
         }
+        self.parts.tracer.close();
         let parts = &mut self.parts;
         if graceful {
             parts.apply.push(ApplyWork::Checkpoint);
@@ -209,6 +211,8 @@ impl<R: Send + 'static> Driver<R> {
             }
             Input::Change { waiter, .. } => waiter.complete(Err(ChangeError::Shutdown), &mut self.wakes),
             Input::Ask { waiter, .. } => waiter.complete(Err(AskError::Shutdown), &mut self.wakes),
+            // Whoever looks sees by the silence that there is nothing to be seen.
+            Input::Look { waiter, .. } => drop(waiter),
             Input::Shutdown { waiter: Some(waiter), .. } => waiter.complete((), &mut self.wakes),
             Input::Failed(failure) => log_late(&failure),
             Input::Answered { .. }

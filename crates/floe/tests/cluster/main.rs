@@ -12,3 +12,4 @@ mod replication;
 mod restart;
 mod snapshot;
 mod support;
+mod trace;

@@ -162,6 +162,6 @@ async fn anybody_may_ask_who_is_in_the_cluster() {
     wrong[72..76].copy_from_slice(&sealed);
     wrong.extend(b"host:1234");
     wrong.extend([0; 4]);
-    assert_eq!(say(&cluster, &wrong), [], "an address with a wrong checksum is no hello");
+    assert!(say(&cluster, &wrong).is_empty(), "an address with a wrong checksum is no hello");
     cluster.shutdown().await;
 }
