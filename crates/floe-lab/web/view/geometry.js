@@ -1,0 +1,44 @@
+// Where things stand on the stage: nodes on an ellipse, clients on a rail, messages on lanes between two nodes.
+
+/** Places for a stage of this size with so many nodes. All lengths are CSS pixels. */
+export function layout(width, height, count, withClients) {
+  const narrow = width < 560;
+  const radius = Math.max(20, Math.min(38, Math.min(width, height) * (count > 7 ? 0.058 : 0.075)));
+  const rail = !withClients ? { side: "none", size: 0 } : narrow ? { side: "top", size: 60 } : { side: "left", size: 172 };
+  const left = rail.side === "left" ? rail.size : 0;
+  const top = rail.side === "top" ? rail.size : 0;
+  const marginX = radius + (narrow ? 34 : 64);
+  const above = radius + 30;
+  const below = radius + 64;
+  const centre = { x: left + (width - left) / 2, y: top + above + (height - top - above - below) / 2 };
+  const rx = Math.max(40, (width - left) / 2 - marginX);
+  const ry = Math.max(40, (height - top - above - below) / 2);
+  const stretch = Math.min(rx, ry * 1.75);
+  const places = [];
+  for (let place = 0; place < count; place += 1) {
+    const angle = 2 * Math.PI * (place / count) - Math.PI / 2 + (count === 2 ? Math.PI / 2 : 0);
+    places.push({ x: centre.x + stretch * Math.cos(angle), y: centre.y + ry * Math.sin(angle), angle });
+  }
+  return { width, height, radius, ring: radius + 9, narrow, rail, centre, places };
+}
+
+/** The lane of a direction: each of the two directions of a link keeps to its own side. */
+export function lane(from, to, inset, offset) {
+  const dx = to.x - from.x;
+  const dy = to.y - from.y;
+  const length = Math.hypot(dx, dy) || 1;
+  const ux = dx / length;
+  const uy = dy / length;
+  const shift = { x: -uy * offset, y: ux * offset };
+  return {
+    x1: from.x + ux * inset + shift.x,
+    y1: from.y + uy * inset + shift.y,
+    x2: to.x - ux * inset + shift.x,
+    y2: to.y - uy * inset + shift.y,
+  };
+}
+
+/** A point of a lane, from 0 (its begin) to 1. */
+export function along(way, part) {
+  return { x: way.x1 + (way.x2 - way.x1) * part, y: way.y1 + (way.y2 - way.y1) * part };
+}

@@ -1,0 +1,180 @@
+// The timeline: play, step, speed, scrub, jumps, bookmarks, and what happened when, as marks.
+
+import { el, svg, text, throttled } from "./dom.js";
+import { SPEEDS } from "../model/player.js";
+import { t, onLanguage } from "../text/i18n.js";
+import { speed as speedText, time } from "../text/format.js";
+
+/** The kinds of marks, each a row of the strip: what of the trace belongs to it. */
+const MARKS = [
+  ["leader", (event) => event.kind === "role" && event.role === "leader"],
+  ["role", (event) => event.kind === "role" && event.role !== "leader"],
+  ["commit", (event) => event.kind === "commit"],
+  ["client", (event) => event.kind === "invoked" || event.kind === "answered"],
+  ["fault", (event) => ["crashed", "intervention", "action", "started", "resumed", "lost", "write-failed"].includes(event.kind) && event.at > 0],
+  ["violated", (event) => event.kind === "violated"],
+];
+const ROWS = { leader: [2, 14], role: [8, 6], commit: [18, 6], client: [26, 6], fault: [34, 6], violated: [0, 44] };
+const HEIGHT = 44;
+/** At this many events a mark each would be a solid band, and slow: marks closer than a pixel are drawn once. */
+const WIDTH = 1000;
+
+export class TimelineView {
+  #lab;
+  #player;
+  #play;
+  #range;
+  #clock;
+  #speed;
+  #paths = {};
+  #own;
+  #scale = 500e6;
+  #scrubbing = false;
+  #back;
+  #undo;
+  #redo;
+
+  constructor(root, lab, player) {
+    this.#lab = lab;
+    this.#player = player;
+    const button = (key, sign, work, extra = {}) => el("button", { type: "button", class: "icon", "data-t-label": key, "data-t-title": key, "aria-label": t(key), title: t(key), onclick: work, ...extra }, el("span", { "aria-hidden": "true" }, sign));
+    this.#play = button("ui.play", "▶", () => player.toggle(), { class: "icon primary", id: "play" });
+    this.#clock = el("output", { class: "clock", id: "clock" });
+    this.#speed = el("select", { id: "speed", "data-t-label": "ui.speed", "aria-label": t("ui.speed"), onchange: () => player.setSpeed(Number(this.#speed.value)) },
+      SPEEDS.map((speed) => el("option", { value: String(speed) }, speedText(speed))));
+    this.#undo = button("ui.undo", "↶", () => lab.undo(), { id: "undo" });
+    this.#redo = button("ui.redo", "↷", () => lab.redo(), { id: "redo" });
+    this.#back = button("ui.step.back", "◂", () => this.#step(true), { id: "step-back" });
+    const bar = el("div", { class: "transport-bar" },
+      el("div", { class: "cluster-of" }, button("ui.start", "⏮", () => this.#go(0), { id: "to-start" }), this.#back, this.#play,
+        button("ui.step", "▸", () => this.#step(false), { id: "step" }), button("ui.to-edge", "⏭", () => this.#go(lab.reached), { id: "to-edge" })),
+      this.#clock,
+      el("label", { class: "inline" }, el("span", { "data-t": "ui.speed" }, t("ui.speed")), this.#speed),
+      el("div", { class: "cluster-of jumps" }, el("span", { class: "dim", "data-t": "ui.next" }, t("ui.next")),
+        this.#jump("ui.next.role", "jump-role", (event) => event.kind === "role"),
+        this.#jump("ui.next.commit", "jump-commit", (event) => event.kind === "commit"),
+        this.#jump("ui.next.violation", "jump-violation", (event) => event.kind === "violated", 120e9)),
+      el("div", { class: "cluster-of" }, button("ui.bookmark", "⚑", () => lab.bookmark(), { id: "bookmark" }), this.#undo, this.#redo));
+    const strip = svg("svg", { class: "strip", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true" });
+    this.#paths.reached = svg("rect", { class: "reached", x: 0, y: 0, height: HEIGHT, width: 0 });
+    strip.append(this.#paths.reached);
+    for (const [name] of MARKS) {
+      this.#paths[name] = svg("path", { class: `mark mark-${name}` });
+      strip.append(this.#paths[name]);
+    }
+    this.#own = el("div", { class: "own-marks" });
+    this.#range = el("input", { type: "range", id: "scrub", min: "0", max: "1000", step: "1", value: "0", "data-t-label": "ui.scrub", "aria-label": t("ui.scrub") });
+    this.#range.addEventListener("input", () => this.#scrub());
+    this.#range.addEventListener("change", () => { this.#scrubbing = false; });
+    root.append(bar, el("div", { class: "track" }, strip, this.#range, this.#own));
+    const later = throttled(() => this.#drawMarks(), 200);
+    for (const topic of ["events", "world", "actions"]) lab.on(topic, later);
+    lab.on("state", () => this.#drawNow());
+    lab.on("world", () => { this.#scale = 500e6; this.#drawBar(); });
+    lab.on("actions", () => this.#drawBar());
+    player.onChange(() => this.#drawBar());
+    onLanguage(() => { this.#drawBar(); this.#drawMarks(); });
+  }
+
+  #jump(key, id, wanted, horizon) {
+    return el("button", { type: "button", id, class: "quiet", "data-t": key, onclick: () => this.jump(wanted, horizon) }, t(key));
+  }
+
+  /** Goes to the next event of a kind, and says so if there is none. */
+  async jump(wanted, horizon) {
+    this.#player.pause();
+    const found = await this.#lab.goToNext(wanted, horizon);
+    if (!found) this.#lab.report({ what: "no-such-event", detail: "" });
+  }
+
+  #go(at) {
+    this.#player.pause();
+    this.#lab.seek(at);
+  }
+
+  #step(back) {
+    this.#player.pause();
+    this.#lab.step(back);
+  }
+
+  #scrub() {
+    this.#scrubbing = true;
+    this.#player.pause();
+    if (this.#lab.busy) {
+      // The last wish counts: the engine is asked again when it is free.
+      requestAnimationFrame(() => this.#scrubbing && this.#scrub());
+      return;
+    }
+    const at = Math.min((Number(this.#range.value) / 1000) * this.#scale, Math.max(this.#lab.reached, 0));
+    this.#lab.seek(at);
+  }
+
+  #drawBar() {
+    const { playing, speed } = this.#player;
+    const key = playing ? "ui.pause" : "ui.play";
+    this.#play.dataset.tLabel = key;
+    this.#play.setAttribute("aria-label", t(key));
+    this.#play.title = t(key);
+    text(this.#play.firstChild, playing ? "❚❚" : "▶");
+    if (![...this.#speed.options].some((option) => Number(option.value) === speed)) {
+      this.#speed.append(el("option", { value: String(speed) }, speedText(speed)));
+    }
+    this.#speed.value = String(speed);
+    this.#undo.disabled = !this.#lab.canUndo;
+    this.#redo.disabled = !this.#lab.canRedo;
+    this.#drawNow();
+  }
+
+  #drawNow() {
+    const { state, reached } = this.#lab;
+    if (!state) return;
+    text(this.#clock, time(state.at));
+    if (reached > this.#scale || reached < this.#scale / 8) {
+      const scale = Math.max(500e6, niceAbove(reached * 1.15));
+      if (scale !== this.#scale) {
+        this.#scale = scale;
+        this.#drawMarks();
+      }
+    }
+    if (!this.#scrubbing) this.#range.value = String(Math.round((state.at / this.#scale) * 1000));
+    const said = time(state.at);
+    if (this.#range.getAttribute("aria-valuetext") !== said) this.#range.setAttribute("aria-valuetext", said);
+    this.#paths.reached.setAttribute("width", ((reached / this.#scale) * WIDTH).toFixed(1));
+  }
+
+  #drawMarks() {
+    const { events, bookmarks, forks, settings } = this.#lab;
+    const scale = WIDTH / this.#scale;
+    for (const [name, wanted] of MARKS) {
+      const [top, height] = ROWS[name];
+      let last = -10;
+      let path = "";
+      for (const event of events) {
+        if (!wanted(event)) continue;
+        const x = event.at * scale;
+        if (x - last < 0.8) continue;
+        last = x;
+        path += `M${x.toFixed(1)},${top}v${height}`;
+      }
+      this.#paths[name].setAttribute("d", path);
+    }
+    const mark = (at, kind, sign, label) => {
+      const button = el("button", { type: "button", class: `own ${kind}`, title: label, "aria-label": label, onclick: () => this.#go(at) }, sign);
+      button.style.left = `${Math.min(100, (at / this.#scale) * 100)}%`;
+      return button;
+    };
+    this.#own.replaceChildren(
+      ...(settings?.actions ?? []).map((action) => mark(action.at, "acted", "▾", t("ui.mark.action", { at: time(action.at), what: action.do }))),
+      ...forks.map((at) => mark(at, "fork", "⑂", t("ui.mark.fork", { at: time(at) }))),
+      ...bookmarks.map(({ at }) => mark(at, "bookmark", "⚑", t("ui.mark.bookmark", { at: time(at) }))));
+  }
+}
+
+/** A round number of world time above this one, so that the scale moves seldom. */
+function niceAbove(ns) {
+  for (let unit = 500e6; ; unit *= 10) {
+    for (const factor of [1, 2, 4]) {
+      if (unit * factor >= ns) return unit * factor;
+    }
+  }
+}
