@@ -146,6 +146,7 @@ async function openAddress() {
     return undefined;
   }
   const opened = await openWorld(wanted.settings ?? FIRST_WORLD, wanted.at);
+  if (opened && !wanted.settings) tours.welcome();
   if (!opened && wanted.settings) await openWorld(FIRST_WORLD);
   return undefined;
 }

@@ -89,12 +89,22 @@ export function markOf(event) {
 /** Fields as they are read, for `{name}` in a sentence. */
 function readable(event) {
   const values = {};
-  for (const [name, value] of Object.entries(event)) values[name] = Array.isArray(value) ? logId(value) : value;
+  for (const [name, value] of Object.entries(event)) values[name] = Array.isArray(value) ? entryName(value) : value;
   return values;
 }
 
+/** An entry's name in a sentence. */
+function entryName([index, term]) {
+  return index === 0 ? "0" : t("ui.log-id", { index, term });
+}
+
+/** Whether exactly one entry is meant. */
+function isOne(event) {
+  return Array.isArray(event.first) && Array.isArray(event.last) && event.first[0] === event.last[0];
+}
+
 /** The most special sentence that there is for an event. */
-function keyOf(event) {
+function keyOf(event, lab) {
   const base = `event.${event.kind}`;
   const special = (part) => (part !== undefined && has(`${base}.${part}`) ? `${base}.${part}` : null);
   switch (event.kind) {
@@ -105,14 +115,18 @@ function keyOf(event) {
       if (message === "vote-reply" || message === "pre-vote-reply") {
         return special(`${message}.${event.granted ? "granted" : "refused"}`) ?? base;
       }
-      if (message === "append") return special(event.entries > 0 ? "append" : "append.empty") ?? base;
+      if (message === "append") return special(event.entries === 0 ? "append.empty" : isOne(event) ? "append.one" : "append") ?? base;
       return special(message) ?? base;
     }
     case "lost":
       return special(event.why) ?? base;
     case "writing":
-      if (event.entries > 0) return special(event.truncate_from ? "truncate" : "entries") ?? base;
+      if (event.entries > 0) return special(event.truncate_from ? "truncate" : isOne(event) ? "entry" : "entries") ?? base;
       return special(event.term !== undefined ? "state" : undefined) ?? base;
+    case "written": {
+      const asked = lab?.events[event.cause - 1];
+      return special(asked?.kind === "writing" && asked.entries === 0 ? "state" : undefined) ?? base;
+    }
     case "answered":
       return special(event.outcome) ?? base;
     case "invoked":
@@ -144,7 +158,7 @@ export function describe(event, lab) {
   }
   if (event.kind === "change") values.outcome = has(`change.${event.outcome}`) ? t(`change.${event.outcome}`) : event.outcome;
   if (event.kind === "violated") values.invariant = invariantName(event.invariant);
-  const key = keyOf(event);
+  const key = keyOf(event, lab);
   if (!has(key)) return t("event.other", { kind: event.kind, fields: fieldsText(event) });
   return t(key, values);
 }

@@ -12,9 +12,9 @@ export function shortTime(ns) {
   return ms < 10000 ? ms.toFixed(1) : `${(ms / 1000).toFixed(2)} s`;
 }
 
-/** An entry's name. */
+/** An entry's name, short. */
 export function logId(id) {
-  return Array.isArray(id) ? `${id[0]}·t${id[1]}` : "–";
+  return Array.isArray(id) && id[0] > 0 ? `${id[0]} (${id[1]})` : "–";
 }
 
 export function speed(value) {

@@ -136,8 +136,9 @@ export class ClusterView {
         const absent = [a, b].some((id) => state.nodes.find((node) => node.id === id).status === "absent");
         const name = there?.cut && back?.cut ? "cut" : there?.cut ? "cut-there" : back?.cut ? "cut-back" : "whole";
         set(link.root, { class: `link ${name}${absent ? " absent" : ""}`, "data-link": key });
-        set(link.there, { visibility: there?.cut ? "visible" : "hidden" });
-        set(link.back, { visibility: back?.cut ? "visible" : "hidden" });
+        set(link.there, { visibility: there?.cut && !back?.cut ? "visible" : "hidden" });
+        set(link.back, { visibility: back?.cut && !there?.cut ? "visible" : "hidden" });
+        set(link.both, { visibility: there?.cut && back?.cut ? "visible" : "hidden" });
         set(link.root, { "aria-label": t(`ui.link.${name}`, { a, b }) });
       }
     }
@@ -155,12 +156,15 @@ export class ClusterView {
     };
     const near = along(lane(from, to, this.#layout.ring, LANE_OFFSET), 0.36);
     const far = along(lane(to, from, this.#layout.ring, LANE_OFFSET), 0.36);
+    const middle = along(way, 0.5);
     const there = cross(near.x, near.y, to);
     const back = cross(far.x, far.y, from);
-    const root = svg("g", { class: "link", role: "button", tabindex: "-1" }, line, hit, there, back);
+    const both = cross(middle.x, middle.y, to);
+    both.lastChild.remove();
+    const root = svg("g", { class: "link", role: "button", tabindex: "-1" }, line, hit, there, back, both);
     const select = () => this.#lab.select({ kind: "link", from: a, to: b });
     root.addEventListener("click", select);
-    return { root, there, back };
+    return { root, there, back, both };
   }
 
   /** Messages keep their element for as long as they are under way; elements of those gone are used again. */

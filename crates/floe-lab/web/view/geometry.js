@@ -1,25 +1,32 @@
 // Where things stand on the stage: nodes on an ellipse, clients on a rail, messages on lanes between two nodes.
 
+const LABEL_WIDTH = 200;
+
 /** Places for a stage of this size with so many nodes. All lengths are CSS pixels. */
 export function layout(width, height, count, withClients) {
   const narrow = width < 560;
-  const radius = Math.max(20, Math.min(38, Math.min(width, height) * (count > 7 ? 0.058 : 0.075)));
+  const radius = narrow ? (count > 5 ? 18 : 24) : Math.max(20, Math.min(38, Math.min(width, height) * (count > 7 ? 0.062 : 0.085)));
   const rail = !withClients ? { side: "none", size: 0 } : narrow ? { side: "top", size: 60 } : { side: "left", size: 172 };
   const left = rail.side === "left" ? rail.size : 0;
   const top = rail.side === "top" ? rail.size : 0;
-  const marginX = radius + (narrow ? 34 : 64);
-  const above = radius + 30;
-  const below = radius + 64;
+  // On a desk the words of a node stand beside it, away from the middle; on a phone there is room only below it.
+  const beside = !narrow;
+  const ring = radius + 9;
+  const marginX = beside ? ring + LABEL_WIDTH : ring + 22;
+  const above = ring + (narrow ? 14 : 24);
+  const below = beside ? ring + 12 : ring + 38;
   const centre = { x: left + (width - left) / 2, y: top + above + (height - top - above - below) / 2 };
   const rx = Math.max(40, (width - left) / 2 - marginX);
   const ry = Math.max(40, (height - top - above - below) / 2);
-  const stretch = Math.min(rx, ry * 1.75);
+  const stretch = narrow ? rx : Math.min(rx, ry * 1.9);
   const places = [];
   for (let place = 0; place < count; place += 1) {
     const angle = 2 * Math.PI * (place / count) - Math.PI / 2 + (count === 2 ? Math.PI / 2 : 0);
-    places.push({ x: centre.x + stretch * Math.cos(angle), y: centre.y + ry * Math.sin(angle), angle });
+    const x = centre.x + stretch * Math.cos(angle);
+    const side = !beside ? "below" : x < centre.x - 1 ? "left" : "right";
+    places.push({ x, y: centre.y + ry * Math.sin(angle), angle, side });
   }
-  return { width, height, radius, ring: radius + 9, narrow, rail, centre, places };
+  return { width, height, radius, ring, narrow, rail, centre, places };
 }
 
 /** The lane of a direction: each of the two directions of a link keeps to its own side. */

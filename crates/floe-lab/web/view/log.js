@@ -138,7 +138,7 @@ export class LogView {
       const classes = ["cell"];
       if (!entry) classes.push(index <= base ? "in-snapshot" : "none");
       else {
-        classes.push(`hue-${entry.term % HUES}`);
+        classes.push(`hue-${hue(entry.term)}`);
         classes.push(index <= node.commit ? "committed" : "open");
         if (index <= node.applied) classes.push("applied");
         if (index === node.commit) classes.push("commit-line");
@@ -213,12 +213,17 @@ export class LogView {
           const group = mine.get(id);
           if (!group) return el("div", { role: "gridcell", class: "cell none" });
           const label = t("ui.group.label", { group: id, node: node.id, role: t(`role.${group.role ?? "none"}`), term: group.term, commit: group.commit, asleep: group.asleep ? t("ui.group.asleep") : "" });
-          return el("div", { role: "gridcell", class: `cell group-${group.role ?? "none"} hue-${group.term % HUES}${group.asleep ? " asleep" : ""}`, title: label, "aria-label": label },
+          return el("div", { role: "gridcell", class: `cell group-${group.role ?? "none"} hue-${hue(group.term)}${group.asleep ? " asleep" : ""}`, title: label, "aria-label": label },
             el("span", { class: "cell-term" }, String(group.term)), el("span", { class: "cell-text" }, group.role === "leader" ? "★" : group.asleep ? "z" : "·"));
         }));
     });
     this.#grid.replaceChildren(header, ...rows);
   }
+}
+
+/** The first term has the first hue. */
+function hue(term) {
+  return (term + HUES - 1) % HUES;
 }
 
 function legend(name, key) {
@@ -270,7 +275,7 @@ export function entryText(entry) {
 function shortText(entry) {
   if (entry.kind === "empty") return "∅";
   if (entry.kind === "membership") return "⚙";
-  return entry.text ?? "·";
+  return (entry.text ?? "·").replace(/^set (\S+) (.+)$/, "$1=$2").replace(/^add (\S+) (.+)$/, "$1+$2");
 }
 
 /** Where two logs agree and where they part, in words. */

@@ -12,6 +12,7 @@ export class NodeGlyph {
   #timer = null;
   #layout;
   #key = "";
+  #badgeAt = { x: 0, y: 0, side: 1 };
   #base = "node";
   #marks = "";
 
@@ -26,16 +27,20 @@ export class NodeGlyph {
     p.shape = svg("path", { class: "node-shape" });
     p.name = svg("text", { class: "node-name", "text-anchor": "middle", y: radius > 26 ? -3 : 0 });
     p.term = svg("text", { class: "node-term", "text-anchor": "middle", y: radius > 26 ? 15 : 13 });
-    p.role = svg("text", { class: "node-role", "text-anchor": "middle", y: ring + 20 });
-    p.value = svg("text", { class: "node-value", "text-anchor": "middle", y: ring + 36 });
-    p.figures = svg("text", { class: "node-figures", "text-anchor": "middle", y: ring + 52 });
-    p.pips = svg("g", { class: "pips", transform: `translate(0 ${-ring - 14})` });
-    p.vote = svg("text", { class: "node-vote", x: ring + 6, y: -radius * 0.55 });
-    p.badges = svg("g", { class: "badges", transform: `translate(${ring * 0.72} ${radius * 0.3})` });
-    p.disk = svg("g", { class: "disk", transform: `translate(${-ring - 12} ${radius * 0.62})` },
+    const side = { left: -1, right: 1, below: 0 }[place.side];
+    const anchor = { left: "end", right: "start", below: "middle" }[place.side];
+    const x = side * (ring + 10);
+    const y = side === 0 ? ring + 15 : -12;
+    p.role = svg("text", { class: "node-role", "text-anchor": anchor, x, y });
+    p.value = svg("text", { class: "node-value", "text-anchor": anchor, x, y: y + (side === 0 ? 0 : 17) });
+    p.figures = svg("text", { class: "node-figures", "text-anchor": anchor, x, y: y + (side === 0 ? 14 : 33) });
+    p.pips = svg("g", { class: "pips", transform: `translate(0 ${-ring - 13})` });
+    p.badges = svg("g", { class: "badges" });
+    this.#badgeAt = side === 0 ? { x: ring * 0.75, y: -ring * 0.9, side: 1 } : { x, y: y + 41, side };
+    p.disk = svg("g", { class: "disk", transform: side === 0 ? `translate(${-ring - 9} ${radius * 0.6})` : `translate(${-side * (ring * 0.86)} ${ring * 0.86})` },
       svg("path", { d: "M-7,-4C-7,-7.5 7,-7.5 7,-4V4C7,7.5 -7,7.5 -7,4ZM-7,-4C-7,-0.5 7,-0.5 7,-4" }));
     this.root = svg("g", { class: "node", role: "button", tabindex: "0", transform: `translate(${place.x.toFixed(1)} ${place.y.toFixed(1)})` },
-      p.halo, p.track, p.ring, p.shape, p.name, p.term, p.role, p.value, p.figures, p.pips, p.vote, p.disk, p.badges);
+      p.halo, p.track, p.ring, p.shape, p.name, p.term, p.role, p.value, p.figures, p.pips, p.disk, p.badges);
     this.root.addEventListener("click", select);
     this.root.addEventListener("keydown", (event) => {
       if (event.key === "Enter" || event.key === " ") {
@@ -63,10 +68,14 @@ export class NodeGlyph {
     set(p.shape, { d: nodeShape(node, this.#layout.radius) });
     text(p.name, String(node.id));
     text(p.term, node.term === undefined || node.term === null ? "" : t("ui.term.short", { term: node.term }));
-    text(p.role, roleText(node));
-    text(p.value, valuesText(node.values));
-    text(p.figures, figuresText(node, this.#layout.narrow));
-    text(p.vote, node.vote ? t("ui.vote.short", { node: node.vote }) : "");
+    const { narrow } = this.#layout;
+    const vote = node.vote && node.status === "up" ? t("ui.vote.short", { node: node.vote }) : "";
+    const values = valuesText(node.values);
+    const beside = narrow ? values : vote;
+    p.role.replaceChildren(roleText(node), ...(beside ? [svg("tspan", { class: narrow ? "node-value" : "node-vote", dx: narrow ? 5 : 7 }, beside)] : []));
+    text(p.value, narrow ? "" : values);
+    if (!narrow) set(p.figures, { y: Number(p.role.getAttribute("y")) + (values ? 33 : 18) });
+    text(p.figures, narrow && vote ? `${figuresText(node, narrow)} · ${vote}` : figuresText(node, narrow));
     this.#drawPips(node, state);
     this.#drawBadges(node, state);
     this.root.setAttribute("aria-label", nodeSentence(node));
@@ -92,7 +101,8 @@ export class NodeGlyph {
     const badges = badgesOf(node, state);
     const rows = badges.map((badge, at) => {
       const width = 12 + [...badge.text].reduce((sum, c) => sum + (c.codePointAt(0) > 0x2e80 ? 11 : 6.4), 0);
-      return svg("g", { class: `badge ${badge.kind}`, transform: `translate(0 ${at * 19})` },
+      const { x, y, side } = this.#badgeAt;
+      return svg("g", { class: `badge ${badge.kind}`, transform: `translate(${side < 0 ? x - width : x} ${y + at * 19})` },
         svg("rect", { width, height: 16, rx: 8 }), svg("text", { x: width / 2, y: 11.5, "text-anchor": "middle" }, badge.text));
     });
     this.#parts.badges.replaceChildren(...rows);
@@ -131,6 +141,11 @@ export function valuesText(values) {
 }
 
 function figuresText(node, narrow) {
+  if (node.groups) {
+    const leads = node.groups.filter((group) => group.role === "leader").length;
+    const asleep = node.groups.filter((group) => group.asleep).length;
+    return t("ui.groups.short", { leads, count: node.groups.length, asleep });
+  }
   if (node.commit === undefined) return "";
   const key = narrow ? "ui.figures.short" : "ui.figures";
   return t(key, { commit: node.commit, applied: node.applied ?? "–", durable: node.durable ?? "–" });

@@ -5,6 +5,23 @@ import { SPEEDS } from "../model/player.js";
 import { t, onLanguage } from "../text/i18n.js";
 import { speed as speedText, time } from "../text/format.js";
 
+/** Icons are drawn, because not every font has them. */
+const ICONS = {
+  start: "M5 4v12M16 4.5 8 10l8 5.5Z",
+  back: "M13 4.5 6 10l7 5.5Z",
+  play: "M6 3.5 16 10 6 16.5Z",
+  pause: "M6 4h2.5v12H6ZM11.5 4H14v12h-2.5Z",
+  step: "M7 4.5 14 10l-7 5.5Z",
+  edge: "M15 4v12M4 4.5 12 10l-8 5.5Z",
+  flag: "M5 17V3.5M5 4h10l-2.5 3.5L15 11H5",
+  undo: "M4 8h8a4 4 0 0 1 0 8H8M4 8l4-4M4 8l4 4",
+  redo: "M16 8H8a4 4 0 0 0 0 8h4M16 8l-4-4M16 8l-4 4",
+};
+
+function icon(name) {
+  return svg("svg", { class: `sign sign-${name}`, viewBox: "0 0 20 20", width: 18, height: 18, "aria-hidden": "true" }, svg("path", { d: ICONS[name] }));
+}
+
 /** The kinds of marks, each a row of the strip: what of the trace belongs to it. */
 const MARKS = [
   ["leader", (event) => event.kind === "role" && event.role === "leader"],
@@ -33,28 +50,29 @@ export class TimelineView {
   #back;
   #undo;
   #redo;
+  #shows = false;
 
   constructor(root, lab, player) {
     this.#lab = lab;
     this.#player = player;
-    const button = (key, sign, work, extra = {}) => el("button", { type: "button", class: "icon", "data-t-label": key, "data-t-title": key, "aria-label": t(key), title: t(key), onclick: work, ...extra }, el("span", { "aria-hidden": "true" }, sign));
-    this.#play = button("ui.play", "▶", () => player.toggle(), { class: "icon primary", id: "play" });
+    const button = (key, sign, work, extra = {}) => el("button", { type: "button", class: "icon", "data-t-label": key, "data-t-title": key, "aria-label": t(key), title: t(key), onclick: work, ...extra }, icon(sign));
+    this.#play = button("ui.play", "play", () => player.toggle(), { class: "icon primary", id: "play" });
     this.#clock = el("output", { class: "clock", id: "clock" });
     this.#speed = el("select", { id: "speed", "data-t-label": "ui.speed", "aria-label": t("ui.speed"), onchange: () => player.setSpeed(Number(this.#speed.value)) },
       SPEEDS.map((speed) => el("option", { value: String(speed) }, speedText(speed))));
-    this.#undo = button("ui.undo", "↶", () => lab.undo(), { id: "undo" });
-    this.#redo = button("ui.redo", "↷", () => lab.redo(), { id: "redo" });
-    this.#back = button("ui.step.back", "◂", () => this.#step(true), { id: "step-back" });
+    this.#undo = button("ui.undo", "undo", () => lab.undo(), { id: "undo" });
+    this.#redo = button("ui.redo", "redo", () => lab.redo(), { id: "redo" });
+    this.#back = button("ui.step.back", "back", () => this.#step(true), { id: "step-back" });
     const bar = el("div", { class: "transport-bar" },
-      el("div", { class: "cluster-of" }, button("ui.start", "⏮", () => this.#go(0), { id: "to-start" }), this.#back, this.#play,
-        button("ui.step", "▸", () => this.#step(false), { id: "step" }), button("ui.to-edge", "⏭", () => this.#go(lab.reached), { id: "to-edge" })),
+      el("div", { class: "cluster-of" }, button("ui.start", "start", () => this.#go(0), { id: "to-start" }), this.#back, this.#play,
+        button("ui.step", "step", () => this.#step(false), { id: "step" }), button("ui.to-edge", "edge", () => this.#go(lab.reached), { id: "to-edge" })),
       this.#clock,
       el("label", { class: "inline" }, el("span", { "data-t": "ui.speed" }, t("ui.speed")), this.#speed),
       el("div", { class: "cluster-of jumps" }, el("span", { class: "dim", "data-t": "ui.next" }, t("ui.next")),
         this.#jump("ui.next.role", "jump-role", (event) => event.kind === "role"),
         this.#jump("ui.next.commit", "jump-commit", (event) => event.kind === "commit"),
         this.#jump("ui.next.violation", "jump-violation", (event) => event.kind === "violated", 120e9)),
-      el("div", { class: "cluster-of" }, button("ui.bookmark", "⚑", () => lab.bookmark(), { id: "bookmark" }), this.#undo, this.#redo));
+      el("div", { class: "cluster-of" }, button("ui.bookmark", "flag", () => lab.bookmark(), { id: "bookmark" }), this.#undo, this.#redo));
     const strip = svg("svg", { class: "strip", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true" });
     this.#paths.reached = svg("rect", { class: "reached", x: 0, y: 0, height: HEIGHT, width: 0 });
     strip.append(this.#paths.reached);
@@ -115,7 +133,8 @@ export class TimelineView {
     this.#play.dataset.tLabel = key;
     this.#play.setAttribute("aria-label", t(key));
     this.#play.title = t(key);
-    text(this.#play.firstChild, playing ? "❚❚" : "▶");
+    if (this.#shows !== playing) this.#play.replaceChildren(icon(playing ? "pause" : "play"));
+    this.#shows = playing;
     if (![...this.#speed.options].some((option) => Number(option.value) === speed)) {
       this.#speed.append(el("option", { value: String(speed) }, speedText(speed)));
     }

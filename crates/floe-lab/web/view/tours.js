@@ -19,6 +19,7 @@ export class ToursView {
   #done = null;
   #status = "idle";
   #error = "";
+  #fresh = false;
 
   /** `focus(list)` lights things up. */
   constructor(card, lab, player, focus) {
@@ -30,7 +31,10 @@ export class ToursView {
     lab.on("world", () => {
       if (this.#status !== "loading") this.leave();
     });
+    lab.on("acted", () => this.#begun());
+    lab.on("stepped", () => this.#begun());
     player.onChange((what) => {
+      if (player.playing) this.#begun();
       if (this.#tour && what === "arrived" && this.#status === "playing") this.#set("done");
       else if (this.#tour && this.#status === "playing" && !player.playing) this.#set("paused");
       else if (this.#tour && this.#status === "paused" && player.playing && player.stopAt === null) this.#resume();
@@ -67,6 +71,7 @@ export class ToursView {
       this.#lab.report({ what: "no-such-tour", detail: `${id}: ${error.message}` });
       return;
     }
+    this.#fresh = false;
     document.body.classList.add("on-tour");
     await this.#go(Math.min(step, this.#tour.steps.length - 1), true);
   }
@@ -161,12 +166,12 @@ export class ToursView {
   }
 
   #draw() {
-    this.#card.hidden = this.#tour === null;
     this.#card.dataset.status = this.#status;
     if (this.#tour === null) {
-      this.#card.replaceChildren();
+      this.#drawIntro();
       return;
     }
+    this.#card.hidden = false;
     const tour = this.#tour;
     const step = tour.steps[this.#number];
     const last = this.#number + 1 === tour.steps.length;
@@ -192,6 +197,35 @@ export class ToursView {
           ? el("button", { type: "button", class: "primary", id: "tour-next", onclick: () => { this.leave(); this.menu(); } }, t("ui.tour.end"))
           : el("button", { type: "button", class: "primary", id: "tour-next", disabled: this.#status === "loading", onclick: () => this.next() }, t(nextKey))));
     if (focused) (document.getElementById(focused) ?? this.#card.querySelector("#tour-next")).focus();
+  }
+
+  /** A word of welcome, as long as nothing has been done yet. */
+  #drawIntro() {
+    delete this.#card.dataset.tour;
+    delete this.#card.dataset.step;
+    this.#card.hidden = !this.#fresh;
+    if (!this.#fresh) {
+      this.#card.replaceChildren();
+      return;
+    }
+    this.#card.replaceChildren(
+      el("h2", {}, t("ui.intro.title")),
+      el("div", { class: "tour-text intro" }, paragraphs(t("ui.intro.text"))),
+      el("div", { class: "buttons tour-buttons" },
+        el("button", { type: "button", id: "intro-play", onclick: () => this.#player.play() }, t("ui.intro.play")),
+        el("button", { type: "button", class: "primary", id: "intro-story", disabled: TOURS.length === 0, onclick: () => this.start(TOURS[0].id) }, t("ui.intro.story"))));
+  }
+
+  /** Shows the word of welcome until the viewer has begun. */
+  welcome() {
+    this.#fresh = true;
+    this.#draw();
+  }
+
+  #begun() {
+    if (!this.#fresh) return;
+    this.#fresh = false;
+    this.#draw();
   }
 
   /** What the step claims, held against the engine: a tour that tells something else than what happened says so itself. */
