@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 
 mod ci;
 mod codegen;
+mod lab;
 mod mutants;
 mod tidy;
 mod wasm;
@@ -38,6 +39,8 @@ enum Task {
     Sim(Simulation),
     /// Show that a seed has the same history here and in WebAssembly.
     WasmHash,
+    /// Run every tour of the lab on the engine that its page loads, and the page in headless Chromium.
+    LabTest(lab::LabTest),
     /// Put old bugs back, one at a time, and fail if the simulator does not find one of them.
     Ledger(Simulation),
     /// Explore every state of small groups of the real core, within bounds, and fail if one breaks a law of Raft.
@@ -97,6 +100,7 @@ fn run(task: Task) -> Result<()> {
             }
             Ok(())
         }
+        Task::LabTest(task) => lab::run(&task),
         Task::Sim(task) => simulate(&task.arguments),
         Task::Ledger(task) => ledger(&task.arguments),
         Task::Exhaustive(task) => exhaustive(&task.arguments),

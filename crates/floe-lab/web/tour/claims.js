@@ -80,11 +80,12 @@ export function holds(claim, state, happened = []) {
     if (claim.verdict === "holds") return state.verdict?.holds === true;
     return state.verdict?.holds === false && state.verdict.rule === claim.verdict;
   }
-  if ("state" in claim) return fieldsAre(state, claim.state);
+  // Before `state`, which is also the name of a field of an operation.
   if ("op" in claim) {
     const op = state.clients.at(claim.op);
     return op !== undefined && fieldsAre(op, without(claim, "op"));
   }
+  if ("state" in claim) return fieldsAre(state, claim.state);
   if ("node" in claim) {
     const node = state.nodes.find((candidate) => candidate.id === claim.node);
     return node !== undefined && nodeIs(node, without(claim, "node"));

@@ -1,3 +1,30 @@
 // The tours, in the order of the menu (README.md).
 
-export const TOURS = [];
+export const TOURS = [
+  { id: "story", group: "start", load: () => import("./story.js") },
+  { id: "split-vote", group: "election", load: () => import("./split-vote.js") },
+  { id: "newer-log", group: "election", load: () => import("./newer-log.js") },
+  { id: "prevote-off", group: "election", load: () => import("./prevote-off.js") },
+  { id: "prevote-on", group: "election", load: () => import("./prevote-on.js") },
+  { id: "check-quorum", group: "election", load: () => import("./check-quorum.js") },
+  { id: "transfer", group: "election", load: () => import("./transfer.js") },
+  { id: "log-repair", group: "log", load: () => import("./log-repair.js") },
+  { id: "snapshot", group: "log", load: () => import("./snapshot.js") },
+  { id: "no-op", group: "safety", load: () => import("./no-op.js") },
+  { id: "figure-8", group: "safety", load: () => import("./figure-8.js") },
+  { id: "phase-7", group: "clients", load: () => import("./phase-7.js") },
+  { id: "stale-read", group: "clients", load: () => import("./stale-read.js") },
+  { id: "read-index", group: "clients", load: () => import("./read-index.js") },
+  { id: "lease", group: "clients", load: () => import("./lease.js") },
+  { id: "learner", group: "operation", load: () => import("./learner.js") },
+  { id: "joint", group: "operation", load: () => import("./joint.js") },
+  { id: "replace", group: "operation", load: () => import("./replace.js") },
+  { id: "disk-stall", group: "operation", load: () => import("./disk-stall.js") },
+  { id: "break-vote", group: "break", load: () => import("./break-vote.js") },
+  { id: "break-old-terms", group: "break", load: () => import("./break-old-terms.js") },
+  { id: "break-longest-log", group: "break", load: () => import("./break-longest-log.js") },
+  { id: "break-change", group: "break", load: () => import("./break-change.js") },
+  { id: "break-read", group: "break", load: () => import("./break-read.js") },
+  { id: "break-lease", group: "break", load: () => import("./break-lease.js") },
+  { id: "break-disk", group: "break", load: () => import("./break-disk.js") },
+];

@@ -1,0 +1,87 @@
+// ReadIndex: a leader asks a majority whether it still leads before it answers a read.
+
+export default {
+  id: "read-index",
+  settings: {
+    version: 1,
+    seed: 30,
+    voters: 3,
+    timeouts_ms: { 1: [150], 2: [200], 3: [290] },
+    reads: "index",
+    pre_vote: true,
+    check_quorum: false,
+  },
+  steps: [
+    {
+      text: "tour.read-index.start", until: { all: { leader: 1, commit: 1 } }, limit_ms: 500,
+      focus: ["node:1"],
+      speed: 1,
+      claims: [{ node: 1, role: "leader" }],
+    },
+    {
+      text: "tour.read-index.good",
+      do: [{ do: "set", key: "x", value: 5 }],
+      until: { all: { value: { x: 5 } } }, limit_ms: 500,
+      focus: ["nodes"],
+      speed: 0.2,
+      claims: [{ all: { value: { x: 5 } } }],
+    },
+    {
+      text: "tour.read-index.round",
+      do: [{ do: "get", key: "x", node: 1 }],
+      until: { op: -1, state: "answered" }, limit_ms: 500,
+      focus: ["packet:heartbeat", "packet:heartbeat-reply"],
+      speed: 0.05,
+      claims: [
+        { op: -1, answer: "5" },
+        { event: { kind: "sent", message: "heartbeat", from: 1 } },
+        { event: { kind: "sent", message: "heartbeat-reply", to: 1 } },
+        { node: 1, texts: ["set x 5"] },
+      ],
+    },
+    {
+      text: "tour.read-index.cut",
+      do: [{ do: "partition", sides: [[1], [2, 3]] }],
+      until: { node: 2, role: "leader" }, limit_ms: 1500,
+      focus: ["node:2"],
+      speed: 0.3,
+      claims: [{ node: 1, role: "leader", term: 1 }, { node: 2, role: "leader" }],
+    },
+    {
+      text: "tour.read-index.eight",
+      do: [{ do: "set", key: "x", value: 8, node: 2 }],
+      for_ms: 80,
+      focus: ["client"],
+      speed: 0.2,
+      claims: [{ node: 2, value: { x: 8 } }],
+    },
+    {
+      text: "tour.read-index.wait",
+      do: [{ do: "get", key: "x", node: 1 }],
+      for_ms: 200,
+      focus: ["client", "node:1"],
+      speed: 0.2,
+      claims: [{ op: -1, state: { not: "answered" } }, { node: 1, value: { x: 5 } }],
+    },
+    {
+      text: "tour.read-index.end",
+      do: [{ do: "heal" }],
+      until: { all: { leader: 2 } }, limit_ms: 1000,
+      focus: ["nodes"],
+      speed: 0.2,
+      claims: [{ all: { leader: 2 } }],
+    },
+    {
+      text: "tour.read-index.follower",
+      do: [{ do: "get", key: "x", node: 1 }],
+      until: { op: -1, state: "answered" }, limit_ms: 500,
+      focus: ["packet:read-index", "client"],
+      speed: 0.05,
+      claims: [
+        { op: -1, answer: "8" },
+        { event: { kind: "sent", message: "read-index", from: 1, to: 2 } },
+        { verdict: "holds" },
+      ],
+    },
+  ],
+};
