@@ -47,6 +47,7 @@ export class ClusterView {
     lab.on("state", () => this.#draw());
     lab.on("selection", () => this.#mark());
     player.onFrame((now) => this.#frame(now));
+    player.onChange(() => this.#reachable());
     onLanguage(() => {
       this.#shown = null;
       this.#draw(true);
@@ -101,6 +102,7 @@ export class ClusterView {
     this.#drawPackets(state);
     this.#drawLosses(state);
     this.#drawRail(state);
+    this.#reachable();
     this.#mark();
     this.#frame(this.#player.now, true);
   }
@@ -164,6 +166,12 @@ export class ClusterView {
     const root = svg("g", { class: "link", role: "button", tabindex: "-1" }, line, hit, there, back, both);
     const select = () => this.#lab.select({ kind: "link", from: a, to: b });
     root.addEventListener("click", select);
+    root.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" && event.key !== " ") return;
+      event.preventDefault();
+      event.stopPropagation();
+      select();
+    });
     return { root, there, back, both };
   }
 
@@ -188,11 +196,11 @@ export class ClusterView {
     let glyph = this.#spare.pop();
     if (!glyph) {
       const shape = svg("path", {});
-      const hit = svg("circle", { class: "packet-hit", r: 16 });
-      const letter = svg("text", { class: "packet-letter", "text-anchor": "middle", dy: "0.36em" });
-      const count = svg("text", { class: "packet-count", x: 11, y: -8 });
-      const root = svg("g", { role: "button", tabindex: "-1" }, hit, shape, letter, count);
-      glyph = { root, shape, letter, count, packet };
+      const hit = svg("circle", { class: "packet-hit", r: 16, role: "button", tabindex: "-1" });
+      const letter = svg("text", { "aria-hidden": "true", class: "packet-letter", "text-anchor": "middle", dy: "0.36em" });
+      const count = svg("text", { "aria-hidden": "true", class: "packet-count", x: 11, y: -8 });
+      const root = svg("g", {}, hit, shape, letter, count);
+      glyph = { root, hit, shape, letter, count, packet };
       this.#makeDraggable(glyph);
       this.#layers.packets.append(root);
     }
@@ -206,10 +214,10 @@ export class ClusterView {
       class: `packet family-${look.family}${look.reply ? " reply" : ""}${refused ? " refused" : ""}${empty ? " empty" : ""}`,
       "data-packet": packet.id,
       "data-kind": packet.kind,
-      "aria-label": describePacket(packet),
       display: null,
     });
     glyph.root.removeAttribute("display");
+    set(glyph.hit, { "aria-label": describePacket(packet) });
     set(glyph.shape, { d: messageShape(look.shape, packet.kind.startsWith("heartbeat") ? PACKET_RADIUS * 0.8 : PACKET_RADIUS) });
     const mark = (packet.kind === "vote-reply" || packet.kind === "pre-vote-reply") && sent ? (refused ? "✗" : "✓") : look.letter;
     text(glyph.letter, mark);
@@ -292,8 +300,8 @@ export class ClusterView {
       if (!op) return;
       const x = rail.side === "left" ? 12 : 8 + at * (boxWidth + 8);
       const y = rail.side === "left" ? 64 + at * 56 : 8;
-      set(row.root, { transform: `translate(${x} ${y})`, "data-op": op.op, "aria-label": t("ui.op.label", { text: op.text, state: t(`client.${op.state}`) }) });
-      set(row.box, { width: boxWidth });
+      set(row.root, { transform: `translate(${x} ${y})`, "data-op": op.op });
+      set(row.box, { width: boxWidth, "aria-label": t("ui.op.label", { text: op.text, state: t(`client.${op.state}`) }) });
       const room = Math.floor((boxWidth - 16) / 7.2);
       text(row.title, op.text.length > room ? `${op.text.slice(0, room - 1)}…` : op.text);
       const answer = op.state === "answered" ? `✓ ${op.answer ?? ""}` : `${OP_MARKS[op.state] ?? ""} ${t(`client.${op.state}`)}`;
@@ -318,19 +326,27 @@ export class ClusterView {
   #makeRail(rows) {
     const { rail } = this.#layout;
     if (rail.side === "left") {
-      this.#layers.rail.append(svg("text", { class: "rail-title", x: 12, y: 50 }, t("ui.clients")));
+      this.#layers.rail.append(svg("text", { "aria-hidden": "true", class: "rail-title", x: 12, y: 50 }, t("ui.clients")));
     }
     for (let at = 0; at < rows; at += 1) {
       const line = svg("path", { class: "op-line", visibility: "hidden" });
-      const box = svg("rect", { class: "op-box", height: 46, rx: 8 });
-      const title = svg("text", { class: "op-title", x: 9, y: 18 });
-      const answer = svg("text", { class: "op-answer", x: 9, y: 36 });
-      const root = svg("g", { class: "op", role: "button", tabindex: "-1", visibility: "hidden" }, box, title, answer);
+      const box = svg("rect", { class: "op-box", height: 46, rx: 8, role: "button", tabindex: "-1" });
+      const title = svg("text", { "aria-hidden": "true", class: "op-title", x: 9, y: 18 });
+      const answer = svg("text", { "aria-hidden": "true", class: "op-answer", x: 9, y: 36 });
+      const root = svg("g", { class: "op", visibility: "hidden" }, box, title, answer);
       const row = { root, box, title, answer, line, op: null };
+      root.addEventListener("keydown", (event) => event.key === "Enter" && row.op && this.#lab.select({ kind: "client", op: row.op.op }));
       root.addEventListener("click", () => row.op && this.#lab.select({ kind: "client", op: row.op.op }));
       this.#rail.push(row);
       this.#layers.rail.append(line, root);
     }
+  }
+
+  /** What moves cannot be held with the keyboard: messages and operations are in the tab order while time stands. Links are many; the panel of actions has them all. */
+  #reachable() {
+    const tabindex = this.#player.playing ? "-1" : "0";
+    for (const glyph of this.#packets.values()) set(glyph.hit, { tabindex });
+    for (const row of this.#rail) set(row.box, { tabindex: row.op ? tabindex : "-1" });
   }
 
   #mark() {

@@ -102,7 +102,7 @@ export class LogView {
       for (let index = first; index <= last; index += 1) {
         const cell = el("div", { role: "gridcell", class: "cell none", tabindex: "-1", "data-node": node.id, "data-index": index,
           onclick: () => this.#choose(node.id, index) },
-          el("span", { class: "cell-term" }), el("span", { class: "cell-text" }));
+          el("span", { class: "cell-term", "aria-hidden": "true" }), el("span", { class: "cell-text", "aria-hidden": "true" }), el("span", { class: "unseen" }));
         this.#cells.set(`${node.id}:${index}`, cell);
         row.append(cell);
       }
@@ -149,10 +149,12 @@ export class LogView {
       if (selection?.kind === "entry" && selection.index === index) classes.push(selection.node === node.id ? "selected" : "same-index");
       if (this.#focus.includes(`log:${node.id}:${index}`) || this.#focus.includes(`index:${index}`)) classes.push("lit");
       set(cell, { class: classes.join(" ") });
-      text(cell.firstChild, entry ? String(entry.term) : "");
-      text(cell.lastChild, entry ? shortText(entry) : index <= base ? "⌂" : "");
+      const [termText, contentText, said] = cell.children;
+      text(termText, entry ? String(entry.term) : "");
+      text(contentText, entry ? shortText(entry) : index <= base ? "⌂" : "");
       const label = this.#cellLabel(node, index, entry, base);
-      set(cell, { "aria-label": label, title: label, "aria-selected": String(selection?.kind === "entry" && selection.index === index && selection.node === node.id) });
+      text(said, label);
+      set(cell, { title: label, "aria-selected": String(selection?.kind === "entry" && selection.index === index && selection.node === node.id) });
     }
   }
 
@@ -213,8 +215,8 @@ export class LogView {
           const group = mine.get(id);
           if (!group) return el("div", { role: "gridcell", class: "cell none" });
           const label = t("ui.group.label", { group: id, node: node.id, role: t(`role.${group.role ?? "none"}`), term: group.term, commit: group.commit, asleep: group.asleep ? t("ui.group.asleep") : "" });
-          return el("div", { role: "gridcell", class: `cell group-${group.role ?? "none"} hue-${hue(group.term)}${group.asleep ? " asleep" : ""}`, title: label, "aria-label": label },
-            el("span", { class: "cell-term" }, String(group.term)), el("span", { class: "cell-text" }, group.role === "leader" ? "★" : group.asleep ? "z" : "·"));
+          return el("div", { role: "gridcell", class: `cell group-${group.role ?? "none"} hue-${hue(group.term)}${group.asleep ? " asleep" : ""}`, title: label },
+            el("span", { class: "cell-term", "aria-hidden": "true" }, String(group.term)), el("span", { class: "cell-text", "aria-hidden": "true" }, group.role === "leader" ? "★" : group.asleep ? "z" : "·"), el("span", { class: "unseen" }, label));
         }));
     });
     this.#grid.replaceChildren(header, ...rows);

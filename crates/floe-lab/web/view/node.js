@@ -21,25 +21,26 @@ export class NodeGlyph {
     const { radius, ring } = layout;
     this.#length = 2 * Math.PI * ring;
     const p = this.#parts;
-    p.halo = svg("circle", { class: "node-halo", r: ring + 6 });
+    // The words beside a node are not its name: the button is the circle alone, with a label that says all of it.
+    p.halo = svg("circle", { class: "node-halo", r: ring + 6, role: "button", tabindex: "0" });
     p.track = svg("circle", { class: "ring-track", r: ring });
     p.ring = svg("circle", { class: "ring", r: ring, transform: "rotate(-90)", "stroke-dasharray": this.#length.toFixed(2) });
     p.shape = svg("path", { class: "node-shape" });
-    p.name = svg("text", { class: "node-name", "text-anchor": "middle", y: radius > 26 ? -3 : 0 });
-    p.term = svg("text", { class: "node-term", "text-anchor": "middle", y: radius > 26 ? 15 : 13 });
+    p.name = svg("text", { "aria-hidden": "true", class: "node-name", "text-anchor": "middle", y: radius > 26 ? -3 : 0 });
+    p.term = svg("text", { "aria-hidden": "true", class: "node-term", "text-anchor": "middle", y: radius > 26 ? 15 : 13 });
     const side = { left: -1, right: 1, below: 0 }[place.side];
     const anchor = { left: "end", right: "start", below: "middle" }[place.side];
     const x = side * (ring + 10);
     const y = side === 0 ? ring + 15 : -12;
-    p.role = svg("text", { class: "node-role", "text-anchor": anchor, x, y });
-    p.value = svg("text", { class: "node-value", "text-anchor": anchor, x, y: y + (side === 0 ? 0 : 17) });
-    p.figures = svg("text", { class: "node-figures", "text-anchor": anchor, x, y: y + (side === 0 ? 14 : 33) });
+    p.role = svg("text", { "aria-hidden": "true", class: "node-role", "text-anchor": anchor, x, y });
+    p.value = svg("text", { "aria-hidden": "true", class: "node-value", "text-anchor": anchor, x, y: y + (side === 0 ? 0 : 17) });
+    p.figures = svg("text", { "aria-hidden": "true", class: "node-figures", "text-anchor": anchor, x, y: y + (side === 0 ? 14 : 33) });
     p.pips = svg("g", { class: "pips", transform: `translate(0 ${-ring - 13})` });
-    p.badges = svg("g", { class: "badges" });
+    p.badges = svg("g", { class: "badges", "aria-hidden": "true" });
     this.#badgeAt = side === 0 ? { x: ring * 0.75, y: -ring * 0.9, side: 1 } : { x, y: y + 41, side };
     p.disk = svg("g", { class: "disk", transform: side === 0 ? `translate(${-ring - 9} ${radius * 0.6})` : `translate(${-side * (ring * 0.86)} ${ring * 0.86})` },
       svg("path", { d: "M-7,-4C-7,-7.5 7,-7.5 7,-4V4C7,7.5 -7,7.5 -7,4ZM-7,-4C-7,-0.5 7,-0.5 7,-4" }));
-    this.root = svg("g", { class: "node", role: "button", tabindex: "0", transform: `translate(${place.x.toFixed(1)} ${place.y.toFixed(1)})` },
+    this.root = svg("g", { class: "node", transform: `translate(${place.x.toFixed(1)} ${place.y.toFixed(1)})` },
       p.halo, p.track, p.ring, p.shape, p.name, p.term, p.role, p.value, p.figures, p.pips, p.disk, p.badges);
     this.root.addEventListener("click", select);
     this.root.addEventListener("keydown", (event) => {
@@ -78,7 +79,7 @@ export class NodeGlyph {
     text(p.figures, narrow && vote ? `${figuresText(node, narrow)} · ${vote}` : figuresText(node, narrow));
     this.#drawPips(node, state);
     this.#drawBadges(node, state);
-    this.root.setAttribute("aria-label", nodeSentence(node));
+    p.halo.setAttribute("aria-label", nodeSentence(node));
   }
 
   /** While a node asks for votes: a mark for each voter, filled when granted, crossed when refused. */
@@ -110,7 +111,8 @@ export class NodeGlyph {
 
   mark(selected, lit, timers) {
     this.#marks = `${selected ? " selected" : ""}${lit ? " lit" : ""}${timers ? " lit-timer" : ""}`;
-    set(this.root, { class: this.#base + this.#marks, "aria-pressed": String(selected) });
+    set(this.root, { class: this.#base + this.#marks });
+    set(this.#parts.halo, { "aria-pressed": String(selected) });
   }
 
   /** The ring is full when the timer is set, and gone when it is due. */
