@@ -57,6 +57,12 @@ pub struct Config {
     pub snapshot_trailing_bytes: u64,
     /// The most that is sent of one snapshot in a second, in bytes.
     pub snapshot_bytes_per_second: u64,
+    /// Write this member's history to this file, one line an event.
+    pub trace_file: Option<PathBuf>,
+    /// One in so many requests and entries is in the history; 1 is everything.
+    pub trace_sample: u64,
+    /// Show people and tools how the member stands: `/floe/state` and `/floe/trace` on the client port.
+    pub live_state: bool,
     /// Committed entries that may wait to be applied; beyond it clients hear "too many requests".
     pub max_apply_lag: u64,
     /// The most requests under way on one connection.
@@ -112,6 +118,9 @@ impl Default for Config {
             snapshot_log_bytes: 256 << 20,
             snapshot_trailing_bytes: 64 << 20,
             snapshot_bytes_per_second: 128 << 20,
+            trace_file: None,
+            trace_sample: 100,
+            live_state: true,
             max_apply_lag: 5000,
             max_concurrent_streams: 1 << 20,
             grpc_keepalive_interval: Duration::from_secs(7200),

@@ -1,4 +1,5 @@
-//! What the client port answers to plain HTTP: `/health`, `/livez`, `/readyz` and `/version`, as etcd does.
+//! What the client port answers to plain HTTP: `/health`, `/livez`, `/readyz` and `/version`, as etcd does, and what
+//! `live.rs` shows of the member.
 
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use serde_json::json;
 
 use crate::engine::{Engine, unreadable};
 use crate::errors::EtcdError;
+use crate::live;
 use crate::proto::etcdserverpb::AlarmType;
 use crate::version;
 
@@ -27,7 +29,8 @@ pub(crate) fn router(engine: Arc<Engine>) -> Router {
         .route("/version", any(version))
         .fallback(async || not_found())
         .layer(map_response(allow_other_origins))
-        .with_state(engine)
+        .with_state(Arc::clone(&engine))
+        .merge(live::router(engine))
 }
 
 /// Pages from elsewhere may ask, as etcd lets them by default: what is answered here is no secret from anybody who can

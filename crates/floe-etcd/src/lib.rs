@@ -18,6 +18,7 @@ mod front;
 mod http;
 mod join;
 mod listener;
+mod live;
 mod machine;
 pub mod proto;
 mod roll;

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use floe::{Builder, Handle, Lease, NodeConfig, NodeId, Stopped};
+use floe::{Builder, Handle, Lease, NodeConfig, NodeId, Stopped, TraceConfig};
 use floe_mvcc::{MemberInfo, Reply, StorageError, Store, StoreOptions};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
@@ -231,6 +231,7 @@ fn node_config(config: &Config, identity: &Identity) -> Result<NodeConfig, Start
     node.snapshot_log_bytes = config.snapshot_log_bytes;
     node.snapshot_trailing_bytes = config.snapshot_trailing_bytes;
     node.snapshot_bytes_per_second = config.snapshot_bytes_per_second;
+    node.trace = TraceConfig { file: config.trace_file.clone(), sample: config.trace_sample };
     node.heartbeat_interval = Duration::from_millis(config.heartbeat_interval_ms);
     node.election_timeout = Duration::from_millis(config.election_timeout_ms);
     node.lease = config.lease_drift_ms.map(|ms| Lease { drift_margin: Duration::from_millis(ms) });

@@ -93,6 +93,17 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "BYTES", help_heading = "Limits")]
     pub(crate) snapshot_bytes_per_second: Option<u64>,
 
+    /// Write the member's history to this file, one line of JSON an event; with --cluster one file a member
+    #[arg(long, value_name = "FILE", help_heading = "Watching it")]
+    pub(crate) trace: Option<PathBuf>,
+    /// One in so many requests and entries is in it, 1 for all; what changes roles always is [default: 100]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Watching it")]
+    pub(crate) trace_sample: Option<u64>,
+    /// Show how the member stands at /floe/state and /floe/trace, as `floe lab --attach` wants it [default: true]
+    #[arg(long, value_name = "BOOL", action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", help_heading = "Watching it")]
+    pub(crate) live_state: Option<bool>,
+
     /// What to log: error, warn, info, debug or trace [default: info]
     #[arg(long, value_name = "LEVEL", help_heading = "Logging")]
     pub(crate) log_level: Option<String>,
@@ -197,6 +208,9 @@ impl Flags {
             snapshot_log_bytes: self.snapshot_log_bytes.unwrap_or(defaults.snapshot_log_bytes),
             snapshot_trailing_bytes: self.snapshot_trailing_bytes.unwrap_or(defaults.snapshot_trailing_bytes),
             snapshot_bytes_per_second: rate.unwrap_or(defaults.snapshot_bytes_per_second),
+            trace_file: self.trace.clone().or(defaults.trace_file),
+            trace_sample: self.trace_sample.unwrap_or(defaults.trace_sample),
+            live_state: self.live_state.unwrap_or(defaults.live_state),
             max_apply_lag: defaults.max_apply_lag,
             client_threads: defaults.client_threads,
             shutdown_grace: defaults.shutdown_grace,

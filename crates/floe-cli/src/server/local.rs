@@ -65,6 +65,7 @@ pub(crate) fn configs(size: u16, base_port: Option<u16>, flags: &Flags) -> Resul
             listen_client_urls: Some(vec![client.clone()]),
             listen_peer_urls: Some(vec![peer.clone()]),
             initial_cluster: Some(cluster.join(",")),
+            trace: flags.trace.as_deref().map(|file| of_member(file, name)),
             ..flags.clone()
         };
         let config = own.config(Config::default(), |name| Path::new(DATA).join(name))?;
@@ -72,6 +73,14 @@ pub(crate) fn configs(size: u16, base_port: Option<u16>, flags: &Flags) -> Resul
         configs.push(Config { client_threads: 1, ..config });
     }
     Ok(configs)
+}
+
+/// The file of a member's own: `history.ndjson` is `history.n1.ndjson` for n1.
+fn of_member(file: &Path, name: &str) -> PathBuf {
+    match file.extension() {
+        Some(extension) => file.with_extension(format!("{name}.{}", extension.to_string_lossy())),
+        None => file.with_extension(name),
+    }
 }
 
 fn of_one_member(flags: &Flags) -> Option<&'static str> {
@@ -137,6 +146,12 @@ mod tests {
         assert_ne!(identities[0].member, identities[1].member);
         assert_eq!(configs[2].data_dir, Path::new("floe-data/n3"));
         assert!(configs.iter().all(|config| config.election_timeout_ms == 500));
+    }
+
+    #[test]
+    fn each_member_has_a_history_of_its_own() {
+        assert_eq!(of_member(Path::new("a/history.ndjson"), "n2"), Path::new("a/history.n2.ndjson"));
+        assert_eq!(of_member(Path::new("history"), "n2"), Path::new("history.n2"));
     }
 
     #[test]

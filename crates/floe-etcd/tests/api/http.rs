@@ -8,7 +8,17 @@ use tokio::net::TcpStream;
 use crate::harness::{Member, single};
 
 /// Status and body of one request.
-async fn request(member: &Member, method: &str, path: &str) -> (u16, String) {
+pub(crate) async fn request(member: &Member, method: &str, path: &str) -> (u16, String) {
+    let (head, body) = exchange(member, method, path).await;
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body)
+}
+
+/// The status line and the headers of the answer to a GET.
+pub(crate) async fn head_of(member: &Member, path: &str) -> String {
+    exchange(member, "GET", path).await.0
+}
+
+async fn exchange(member: &Member, method: &str, path: &str) -> (String, String) {
     let url = &member.server.client_urls()[0];
     let mut stream = TcpStream::connect(url.authority()).await.unwrap();
     let request = format!("{method} {path} HTTP/1.1\r\nhost: floe\r\nconnection: close\r\n\r\n");
@@ -16,7 +26,7 @@ async fn request(member: &Member, method: &str, path: &str) -> (u16, String) {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    (head.to_owned(), body.to_owned())
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ mod harness;
 mod http;
 mod kv;
 mod lease;
+mod live;
 mod maintenance;
 mod members;
 mod sessions;
