@@ -26,6 +26,12 @@ export function svg(name, attributes, ...children) {
   return fill(document.createElementNS(SVG, name), attributes, children);
 }
 
+/** Puts these children in the place of all others; what is null or false is left out. */
+export function put(element, ...children) {
+  element.replaceChildren();
+  return fill(element, null, children);
+}
+
 /** Sets attributes of an element only where they differ from what was set last. */
 export function set(element, attributes) {
   const known = (element.__set ??= {});

@@ -95,6 +95,8 @@ export class LogView {
     for (let index = first; index <= last; index += 1) {
       header.append(el("div", { role: "columnheader", class: `log-index${this.#focus.includes(`index:${index}`) ? " lit" : ""}` }, String(index)));
     }
+    // Among the indexes, so that nothing moves when the first entry comes.
+    if (count === 0) header.append(el("div", { role: "columnheader", class: "log-empty" }, t("ui.log.empty")));
     const rows = nodes.map((node) => {
       const name = el("div", { role: "rowheader", class: "log-name" });
       const row = el("div", { role: "row", class: "log-row", "data-node": node.id }, name);
@@ -109,7 +111,6 @@ export class LogView {
       return row;
     });
     this.#grid.replaceChildren(header, ...rows);
-    if (count === 0) this.#grid.append(el("p", { class: "empty" }, t("ui.log.empty")));
     const scroll = this.#grid.parentElement;
     scroll.scrollLeft = scroll.scrollWidth;
     this.#grid.querySelector('[role="gridcell"]')?.setAttribute("tabindex", "0");

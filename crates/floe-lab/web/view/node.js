@@ -30,7 +30,7 @@ export class NodeGlyph {
     p.term = svg("text", { "aria-hidden": "true", class: "node-term", "text-anchor": "middle", y: radius > 26 ? 15 : 13 });
     const side = { left: -1, right: 1, below: 0 }[place.side];
     const anchor = { left: "end", right: "start", below: "middle" }[place.side];
-    const x = side * (ring + 10);
+    const x = side * (ring + 14);
     const y = side === 0 ? ring + 15 : -12;
     p.role = svg("text", { "aria-hidden": "true", class: "node-role", "text-anchor": anchor, x, y });
     p.value = svg("text", { "aria-hidden": "true", class: "node-value", "text-anchor": anchor, x, y: y + (side === 0 ? 0 : 17) });

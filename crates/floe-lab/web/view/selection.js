@@ -1,6 +1,6 @@
 // The bar below the cluster: what is selected, and what may be done to it at once.
 
-import { el, throttled } from "./dom.js";
+import { el, put, throttled } from "./dom.js";
 import { t, onLanguage } from "../text/i18n.js";
 import { actionButtons } from "./buttons.js";
 import { messageName } from "../text/describe.js";
@@ -34,7 +34,7 @@ export class SelectionBar {
       this.#root.replaceChildren(el("span", { class: "dim" }, t(this.#lab.readOnly ? "ui.read-only" : "ui.selection.none")));
       return;
     }
-    this.#root.replaceChildren(el("strong", {}, shown), actionButtons(this.#lab, selection) ?? "",
+    put(this.#root, el("strong", {}, shown), actionButtons(this.#lab, selection),
       el("button", { type: "button", class: "quiet", "data-key": "more", onclick: this.#more }, t("ui.selection.more")));
     if (focused) (this.#root.querySelector(`[data-key="${CSS.escape(focused)}"]`) ?? this.#root.querySelector("button"))?.focus();
   }

@@ -28,7 +28,7 @@ export async function settingsDialog(lab, open) {
     const group = (title, ...fields) => el("fieldset", { class: "act-group" }, el("legend", {}, t(title)), el("div", { class: "fields" }, fields));
     const presets = [["one", { voters: 1 }], ["three", { voters: 3 }], ["five", { voters: 5 }], ["chaos", { world: { seed: Math.floor(Math.random() * 1e6), voters: 5, seconds: 60 } }]];
     form.append(
-      el("div", { class: "buttons" }, presets.map(([name, settings]) => el("button", { type: "button", class: "quiet", "data-preset": name, onclick: () => { close(); open({ version: 1, ...settings }); } }, t(`preset.${name}`)))),
+      el("div", { class: "buttons" }, presets.map(([name, settings]) => el("button", { type: "button", "data-preset": name, onclick: () => { close(); open({ version: 1, ...settings }); } }, t(`preset.${name}`)))),
       group("settings.group.nodes", number("seed", 0, 9007199254740991), number("voters", 1, 9), number("learners", 0, 7), number("joiners", 0, 7),
         el("label", {}, el("span", {}, t("settings.witnesses")), el("input", { name: "witnesses", type: "text", pattern: "[0-9 ,]*", value: known.witnesses })), number("groups", 1, 50), number("clients", 0, 9)),
       group("settings.group.times", number("heartbeat_ms", 1, 10000), number("election_timeout_ms", 10, 60000), number("delay_from", 0, 10000), number("delay_to", 0, 10000), number("sync_ms", 0, 10000), number("apply_ms", 0, 10000), number("loss_percent", 0, 100)),

@@ -1,6 +1,6 @@
 // The runner of tours: a menu, and a card that tells each step, plays it, checks its claims, and lets the viewer take over.
 
-import { el } from "./dom.js";
+import { el, put } from "./dom.js";
 import { openDialog } from "./dialog.js";
 import { t, has, onLanguage } from "../text/i18n.js";
 import { TOURS } from "../tours/index.js";
@@ -180,7 +180,7 @@ export class ToursView {
     const focused = this.#card.contains(document.activeElement) ? document.activeElement.id : null;
     this.#card.dataset.tour = tour.id;
     this.#card.dataset.step = String(this.#number + 1);
-    this.#card.replaceChildren(
+    put(this.#card,
       el("div", { class: "tour-head" },
         el("h2", {}, t(`tour.${tour.id}.title`)),
         el("span", { class: "tour-count" }, `${this.#number + 1} / ${tour.steps.length}`),
