@@ -237,6 +237,7 @@ mod reconfigure;
 mod replication;
 mod role;
 mod snapshot;
+mod stage;
 mod status;
 mod transfer;
 mod validate;

@@ -71,6 +71,10 @@ impl Clock {
         self.anchor.plus(u64::try_from(elapsed).unwrap_or(u64::MAX))
     }
 
+    pub(crate) fn rate(&self) -> Rate {
+        self.rate
+    }
+
     pub(crate) fn set_rate(&mut self, now: Moment, rate: Rate) {
         *self = Self { anchor: now, local_at_anchor: self.local(now).0, rate, ..*self };
     }

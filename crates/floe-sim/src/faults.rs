@@ -55,7 +55,7 @@ impl World {
                 let Some(leader) = self.find(Target::Leader) else { return Ok(()) };
                 let node = self.hosts[leader].id;
                 self.cause = self.note(&Happening::Intervention { number, what, node });
-                self.input(leader, Input::Change(WantedChange { steps, forced, tries }))
+                self.input(leader, Input::Change(WantedChange { steps, forced, tries, operations: None }))
             }
             Action::Crash { target, .. }
             | Action::Pause { target, .. }
@@ -106,7 +106,7 @@ impl World {
         Ok(())
     }
 
-    fn find(&self, target: Target) -> Option<usize> {
+    pub(crate) fn find(&self, target: Target) -> Option<usize> {
         match target {
             Target::Node(node) => self.position(node),
             Target::Leader => {
@@ -182,14 +182,14 @@ impl World {
             let id = self.hosts[host].id;
             let reachable = self.net.delivers(id, peer) && self.net.delivers(peer, id);
             if host != dead && self.hosts[host].life.is_some() && reachable {
-                let soon = self.now.plus(self.host_rng.exponential(MS));
+                let soon = self.now.plus(self.plan.host.takes(&mut self.host_rng, MS));
                 let at = self.at(host);
                 self.queue.push(soon, Event::PeerGone { at, peer });
             }
         }
     }
 
-    fn pause(&mut self, host: usize, until: Moment) {
+    pub(crate) fn pause(&mut self, host: usize, until: Moment) {
         let machine = &mut self.hosts[host];
         if machine.life.is_some() && machine.paused_until.is_none_or(|paused| paused < until) {
             machine.paused_until = Some(until);
@@ -216,7 +216,7 @@ impl World {
     }
 
     /// Machine and disk are lost, and the member with them: an id is used once.
-    fn wipe(&mut self, host: usize) -> Checked {
+    pub(crate) fn wipe(&mut self, host: usize) -> Checked {
         if self.mutant == Some(HostMutant::ReuseId) {
             self.crash(host, 10 * MS)?;
             let id = self.hosts[host].id;
@@ -233,7 +233,7 @@ impl World {
     }
 
     /// Whether a majority of all sets of voters keeps its disks without this one.
-    fn can_bear_the_loss(&self, node: NodeId) -> bool {
+    pub(crate) fn can_bear_the_loss(&self, node: NodeId) -> bool {
         let is_lost = |voter: &&NodeId| {
             **voter == node || self.position(**voter).is_none_or(|host| self.hosts[host].wiped)
         };

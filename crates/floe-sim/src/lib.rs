@@ -34,6 +34,7 @@ mod run;
 mod schedule;
 mod settled;
 mod shrink;
+mod stage;
 mod step;
 mod storage;
 mod trace;
@@ -42,6 +43,8 @@ mod workload;
 mod world;
 
 pub use floe_trace::TRACE_VERSION;
+
+pub use floe_raft::NodeId;
 
 pub use action::{Action, Link, Target};
 pub use change::{Step, StepKind};
@@ -55,4 +58,7 @@ pub use plan::{Feature, HostPlan, NetworkPlan, Plan, Restrictions, WorkloadPlan}
 pub use rng::{Rng, Stream};
 pub use run::{Options, Outcome, Statistics, Sweep, run, run_traced, sweep};
 pub use shrink::{Shrunk, shrink};
+pub use stage::{
+    Act, Change, DiskMode, End, LONGEST, MOST_ACTS, MOST_EVENTS, Reads, Script, Stage, StageError, Write,
+};
 pub use trace::TraceHash;

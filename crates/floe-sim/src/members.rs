@@ -22,6 +22,8 @@ pub(crate) struct WantedChange {
     pub(crate) forced: bool,
     /// How many times it is still asked for when the answer is that it should be.
     pub(crate) tries: u32,
+    /// These very operations, instead of what the steps mean at that moment.
+    pub(crate) operations: Option<Vec<MembershipOperation>>,
 }
 
 impl World {
@@ -38,7 +40,10 @@ impl World {
         let (witnesses, with_data): (BTreeSet<NodeId>, BTreeSet<NodeId>) =
             strangers.partition(|node| self.plan.witnesses.contains(node));
         let free = Free { with_data, witnesses };
-        let operations = resolve(&wanted.steps, membership, life.node.id(), &free);
+        let operations = match &wanted.operations {
+            Some(operations) => operations.clone(),
+            None => resolve(&wanted.steps, membership, life.node.id(), &free),
+        };
         let change = MembershipChange { operations, forced: wanted.forced };
         let outcome = life.node.change_membership(local, &change);
         let node = life.node.id();
@@ -58,7 +63,7 @@ impl World {
             // There is nobody for it, or it makes no sense any more.
             Err(MembershipError::Invalid(_)) => {}
             Err(_) if wanted.tries > 1 => {
-                let WantedChange { steps, forced, tries } = wanted.clone();
+                let WantedChange { steps, forced, tries, operations: _ } = wanted.clone();
                 let again = Action::Change { steps, forced, tries: tries - 1 };
                 let later = self.plan.election_timeout_max() / 2;
                 self.queue.push(self.now.plus(later), Event::Mend(Mend::Again(again)));
@@ -93,7 +98,7 @@ impl World {
                 self.marks.reach(Mark::AddedAgain);
             }
             if self.hosts[host].lives.0 == 0 {
-                let soon = self.host_rng.exponential(100 * MS);
+                let soon = self.plan.host.takes(&mut self.host_rng, 100 * MS);
                 self.queue.push(self.now.plus(soon), Event::Restart(host));
             }
         }
@@ -107,7 +112,7 @@ impl World {
         }
         self.hosts[host].leaving = true;
         let at = self.at(host);
-        let later = self.host_rng.exponential(SECOND);
+        let later = self.plan.host.takes(&mut self.host_rng, SECOND);
         self.queue.push(self.now.plus(later), Event::Stop(at));
     }
 

@@ -53,6 +53,8 @@ pub(crate) struct Network<B = Body> {
     /// How many cuts each directed link has.
     cuts: BTreeMap<Link, u32>,
     clogs: BTreeMap<Link, Moment>,
+    /// Links that take so long, whatever the others do.
+    slow: BTreeMap<Link, u64>,
     /// When the last packet of each link arrives, for those that keep the order.
     last_arrival: BTreeMap<Link, Moment>,
     /// Some of the packets ever sent, to be sent again.
@@ -72,6 +74,7 @@ impl<B: Clone> Network<B> {
             rng: Rng::new(seed, Stream::Network),
             cuts: BTreeMap::new(),
             clogs: BTreeMap::new(),
+            slow: BTreeMap::new(),
             last_arrival: BTreeMap::new(),
             past: Vec::new(),
             sent: 0,
@@ -99,7 +102,7 @@ impl<B: Clone> Network<B> {
             && let Some(old) = self.rng.pick(&self.past).cloned()
         {
             let old_link = Link { from: old.from, to: old.to };
-            let late = self.delay();
+            let late = self.delay(old_link);
             if !self.is_cut(old_link) {
                 arrivals.push((now.plus(late), old));
             }
@@ -111,10 +114,10 @@ impl<B: Clone> Network<B> {
             return Some("loss");
         }
         if self.rng.chance(self.plan.duplicate) {
-            let at = now.plus(self.delay() + extra);
+            let at = now.plus(self.delay(link) + extra);
             arrivals.push((at, packet.clone()));
         }
-        let at = now.plus(self.delay() + extra);
+        let at = now.plus(self.delay(link) + extra);
         let ordered = self.plan.ordered;
         let at = self.in_order(link, at, ordered);
         arrivals.push((at, packet));
@@ -144,6 +147,32 @@ impl<B: Clone> Network<B> {
         }
     }
 
+    /// All links carry again.
+    pub(crate) fn mend_all(&mut self) {
+        self.cuts.clear();
+        self.clogs.clear();
+    }
+
+    /// The links that carry nothing.
+    pub(crate) fn cuts(&self) -> impl Iterator<Item = Link> + '_ {
+        self.cuts.keys().copied()
+    }
+
+    /// The links that take a time of their own.
+    pub(crate) fn slow_links(&self) -> impl Iterator<Item = (Link, u64)> + '_ {
+        self.slow.iter().map(|(link, delay)| (*link, *delay))
+    }
+
+    /// This link takes so long from now on.
+    pub(crate) fn set_delay(&mut self, link: Link, delay: u64) {
+        self.slow.insert(link, delay);
+    }
+
+    /// How all links are from now on.
+    pub(crate) fn plan_mut(&mut self) -> &mut NetworkPlan {
+        &mut self.plan
+    }
+
     pub(crate) fn clog(&mut self, link: Link, until: Moment) {
         let end = self.clogs.entry(link).or_default();
         *end = until.max(*end);
@@ -163,8 +192,14 @@ impl<B: Clone> Network<B> {
         !self.cuts.is_empty() && self.cuts.contains_key(&link)
     }
 
-    fn delay(&mut self) -> u64 {
+    fn delay(&mut self, link: Link) -> u64 {
+        if let Some(delay) = self.slow.get(&link) {
+            return *delay;
+        }
         let mut delay = self.plan.delay_min + self.rng.exponential(self.plan.delay_mean);
+        if self.plan.delay_spread > 0 {
+            delay += self.rng.below(self.plan.delay_spread + 1);
+        }
         if self.rng.chance(self.plan.late) {
             delay += self.rng.below(self.plan.late_max);
         }

@@ -162,6 +162,8 @@ pub struct NetworkPlan {
     pub delay_min: u64,
     /// The mean of what comes on top, exponentially distributed.
     pub delay_mean: u64,
+    /// What also comes on top, at most; uniformly distributed.
+    pub delay_spread: u64,
     /// How often a packet is late.
     pub late: u32,
     /// How late, at most.
@@ -179,6 +181,8 @@ pub struct NetworkPlan {
 /// The hosts of a seed. Times in nanoseconds, chances in millionths, sizes in bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostPlan {
+    /// Everything takes exactly as long as its mean, and all begin at once: worlds that are shown to people.
+    pub steady: bool,
     /// How long inputs gather before they are handled together; zero handles each at once.
     pub gather: u64,
     /// The mean time of a durable write.
@@ -193,6 +197,8 @@ pub struct HostPlan {
     pub snapshot_mean: u64,
     /// Applied bytes between two checkpoints of the state machine.
     pub checkpoint_bytes: u64,
+    /// Applied entries between two checkpoints, if not zero.
+    pub checkpoint_entries: u64,
     /// Entries that stay in the log below a checkpoint.
     pub trailing: u64,
     /// How many of the newest entries a node is given at a restart.
@@ -207,11 +213,21 @@ pub struct HostPlan {
     pub sessions: Option<Limits>,
     /// Whether reads are answered by lease. Clocks keep what leases ask of them then.
     pub lease_reads: bool,
+    /// Whether a read is answered from what the node has applied, without asking anybody. Such reads are not
+    /// linearizable, and not checked to be.
+    pub stale_reads: bool,
     /// Whether those who may join are up before they are asked to.
     pub early_joiners: bool,
     /// The old bug that it has.
     #[cfg(feature = "mutants")]
     pub log_mutant: Option<floe_wal::Mutant>,
+}
+
+impl HostPlan {
+    /// How long something takes.
+    pub(crate) fn takes(&self, rng: &mut Rng, mean: u64) -> u64 {
+        if self.steady { mean } else { rng.exponential(mean) }
+    }
 }
 
 /// The clients of a seed. Times in nanoseconds.
@@ -221,6 +237,8 @@ pub struct WorkloadPlan {
     pub clients: u64,
     /// The mean time between an answer and the next operation.
     pub think_mean: u64,
+    /// How long a request takes to a node, and an answer back; a mean of half a millisecond if zero.
+    pub delay: u64,
     /// When a client gives up, or tries again.
     pub timeout: u64,
     /// How many times a client with a session sends a write again. Zero without sessions.
@@ -494,6 +512,7 @@ fn draw_workload(rng: &mut Rng) -> WorkloadPlan {
     WorkloadPlan {
         clients: rng.between(1, 6),
         think_mean: rng.magnitude(10 * MS, SECOND),
+        delay: 0,
         timeout: rng.magnitude(50 * MS, 5 * SECOND),
         retries: 0,
         reads: rng.between(100_000, 700_000) as u32,

@@ -39,6 +39,29 @@ impl<T> Queue<T> {
         Some((at, item))
     }
 
+    /// Takes out the items that are to go.
+    pub(crate) fn remove(&mut self, goes: impl Fn(u64, &T) -> bool) -> usize {
+        let Self { order, slab, free, .. } = self;
+        let before = order.len();
+        order.retain(|Reverse((_, sequence, slot))| {
+            let place = &mut slab[*slot as usize];
+            let is_gone = place.as_ref().is_some_and(|item| goes(*sequence, item));
+            if is_gone {
+                *place = None;
+                free.push(*slot);
+            }
+            !is_gone
+        });
+        before - order.len()
+    }
+
+    /// All that is queued, in no order: when it is due, which of all ever queued it is, and what.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Moment, u64, &T)> {
+        self.order.iter().filter_map(|Reverse((at, sequence, slot))| {
+            Some((*at, *sequence, self.slab[*slot as usize].as_ref()?))
+        })
+    }
+
     /// When the next item is due.
     pub(crate) fn next(&self) -> Option<Moment> {
         self.order.peek().map(|Reverse((at, _, _))| *at)

@@ -72,6 +72,7 @@ impl World {
 
     /// Sets the timer's event, unless an earlier one is on its way, which will look again.
     pub(crate) fn arm(&mut self, host: usize) {
+        self.see_timer(host);
         let at = self.at(host);
         let machine = &mut self.hosts[host];
         let Some(life) = machine.life.as_mut() else { return };
@@ -99,6 +100,7 @@ impl World {
             self.arm(host);
             return Ok(());
         }
+        self.timeout_runs_out(host);
         let id = self.hosts[host].id;
         self.cause = EventId(0);
         self.cause = self.note(&Happening::Timer { node: id });
@@ -169,6 +171,10 @@ impl World {
                 let (at, value) = (life.machine.applied().index, life.machine.value(key));
                 return self.answer(op, Answer::Read { at, value });
             }
+            OperationKind::Get if self.plan.host.stale_reads => {
+                let (at, value) = (life.machine.applied().index, life.machine.value(key));
+                return self.answer(op, Answer::Read { at, value });
+            }
             OperationKind::Get => {
                 let read = ReadId(op.0);
                 let mode = if lease_reads { ReadMode::Lease } else { ReadMode::Index };
@@ -232,7 +238,7 @@ impl World {
             Effect::Persist(write) => self.persist(host, write),
             Effect::Send(envelope) => self.say(host, envelope),
             Effect::Fetch { id, first, last, max_bytes } => {
-                let late = self.disk_rng.exponential(self.plan.host.fetch_mean);
+                let late = self.plan.host.takes(&mut self.disk_rng, self.plan.host.fetch_mean);
                 let (at, cause) = (self.at(host), self.cause);
                 let fetch = Event::Fetch { at, cause, id, first, last, max_bytes };
                 self.queue.push(self.now.plus(late), fetch);
@@ -436,7 +442,7 @@ impl World {
         let state = std::rc::Rc::new(crate::net::SnapshotState { last, membership, machine });
         let cause = self.note(&Happening::SnapshotSent { from: id, to, last });
         let mean = self.plan.host.snapshot_mean;
-        let takes = self.disk_rng.exponential(mean);
+        let takes = self.plan.host.takes(&mut self.disk_rng, mean);
         self.send(Packet { from: id, to, cause, body: Body::Snapshot { envelope, transfer, state } }, takes);
         let at = self.at(host);
         let patience = mean * 10 + self.plan.election_timeout_max();

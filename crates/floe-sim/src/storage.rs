@@ -98,6 +98,13 @@ impl Storage {
         &self.checkpoint
     }
 
+    /// The membership that the log's end says is in force.
+    pub(crate) fn membership(&self) -> Membership {
+        let latest = self.image.memberships().pop();
+        let latest = latest.and_then(|entry| decode_membership(entry.payload).ok());
+        latest.unwrap_or_else(|| self.membership.clone())
+    }
+
     pub(crate) fn set_checkpoint(&mut self, checkpoint: Checkpoint) {
         self.checkpoint = checkpoint;
     }

@@ -12,6 +12,7 @@ use floe_trace::{
 use crate::check::Violation;
 use crate::clock::Moment;
 use crate::machine::{Key, OpId};
+use crate::stage::Watcher;
 
 /// Names an event of a trace. They are counted from one; zero is "nothing caused it".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -192,6 +193,8 @@ pub(crate) struct Trace {
     lanes: Lanes,
     count: u64,
     sink: Option<Sink>,
+    /// Looks at every event beside the sink, which sees its text only.
+    watcher: Option<Box<Watcher>>,
 }
 
 /// Takes the lines of a trace, each without its newline.
@@ -200,7 +203,15 @@ pub(crate) struct Sink(pub(crate) Box<dyn FnMut(&str)>);
 impl Trace {
     /// A trace that gives each line to `sink`, and is nothing but a hash without one.
     pub(crate) fn new(sink: Option<Sink>) -> Self {
-        Self { lanes: Lanes([0x6A09_E667_F3BC_C908, 0xBB67_AE85_84CA_A73B]), count: 0, sink }
+        Self { lanes: Lanes([0x6A09_E667_F3BC_C908, 0xBB67_AE85_84CA_A73B]), count: 0, sink, watcher: None }
+    }
+
+    pub(crate) fn watch(&mut self, watcher: Watcher) {
+        self.watcher = Some(Box::new(watcher));
+    }
+
+    pub(crate) fn watcher(&self) -> Option<&Watcher> {
+        self.watcher.as_deref()
     }
 
     pub(crate) fn record(&mut self, now: Moment, cause: EventId, happening: &Happening<'_>) -> EventId {
@@ -209,6 +220,9 @@ impl Trace {
         self.lanes.word(now.0);
         self.lanes.word(cause.0);
         happening.describe(&mut self.lanes);
+        if let Some(watcher) = &mut self.watcher {
+            watcher.saw(now, happening);
+        }
         if let Some(sink) = &mut self.sink {
             let mut line = Line::new(id.0, now.0, cause.0);
             happening.describe(&mut line);

@@ -28,7 +28,7 @@ impl World {
             return self.compact(host);
         }
         std::mem::swap(&mut life.writes, &mut life.writing);
-        let takes = self.disk_rng.exponential(self.plan.host.sync_mean) * u64::from(slow);
+        let takes = self.plan.host.takes(&mut self.disk_rng, self.plan.host.sync_mean) * u64::from(slow);
         let begins = self.now.max(stalled_until);
         self.queue.push(begins.plus(takes), Event::Written(at));
         Ok(())
@@ -124,7 +124,7 @@ impl World {
             return;
         }
         life.applying = true;
-        let takes = self.host_rng.exponential(self.plan.host.apply_mean);
+        let takes = self.plan.host.takes(&mut self.host_rng, self.plan.host.apply_mean);
         self.queue.push(self.now.plus(takes), Event::Applied(at));
     }
 
@@ -172,7 +172,7 @@ impl World {
         }
         self.cause = self.note(&Happening::Applied { node: id, last, hash });
         self.input(host, Input::Applied(last.index))?;
-        self.save(host);
+        self.save_in_time(host);
         Ok(())
     }
 
@@ -276,15 +276,24 @@ impl World {
         self.input(host, Input::Applied(last.index))
     }
 
-    /// Makes the state durable when enough was applied, and lets go of the log below it.
-    fn save(&mut self, host: usize) {
-        let (bytes, trailing, mutant) =
-            (self.plan.host.checkpoint_bytes, self.plan.host.trailing, self.mutant);
+    /// Makes the state durable when enough was applied.
+    fn save_in_time(&mut self, host: usize) {
+        let plan = &self.plan.host;
+        let machine = &self.hosts[host];
+        let Some(life) = machine.life.as_ref() else { return };
+        let saved = machine.storage.checkpoint().machine.applied().index;
+        let unsaved_entries = life.machine.applied().index.0.saturating_sub(saved.0);
+        let is_enough = plan.checkpoint_entries > 0 && unsaved_entries >= plan.checkpoint_entries;
+        if is_enough || life.unsaved_bytes >= plan.checkpoint_bytes {
+            self.save(host);
+        }
+    }
+
+    /// Makes the state durable, and lets go of the log below it.
+    pub(crate) fn save(&mut self, host: usize) {
+        let (trailing, mutant) = (self.plan.host.trailing, self.mutant);
         let machine = &mut self.hosts[host];
         let Some(life) = machine.life.as_mut() else { return };
-        if life.unsaved_bytes < bytes {
-            return;
-        }
         life.unsaved_bytes = 0;
         let last = life.machine.applied();
         let saves = mutant != Some(HostMutant::CompactAhead) || self.host_rng.coin();

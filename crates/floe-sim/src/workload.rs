@@ -122,8 +122,8 @@ impl Workload {
         if self.plan.padding == 0 { 0 } else { self.rng.below(self.plan.padding + 1) as usize }
     }
 
-    fn delay(&mut self) -> u64 {
-        self.rng.exponential(MS / 2)
+    pub(crate) fn delay(&mut self) -> u64 {
+        if self.plan.delay > 0 { self.plan.delay } else { self.rng.exponential(MS / 2) }
     }
 
     /// Clients wait for nothing that they asked for before, and are impatient and busy from now on, so that what is left
@@ -170,14 +170,14 @@ impl World {
             OperationKind::Compare { .. } => "compare",
             OperationKind::Put => "put",
         };
-        self.note(&Happening::Invoked { client: client as u64, op, kind, key, node });
+        self.cause = self.note(&Happening::Invoked { client: client as u64, op, kind, key, node });
         self.send_request(host, op);
     }
 
     fn send_request(&mut self, host: usize, op: OpId) {
         let timeout = self.workload.plan.timeout;
         let sent = self.now.plus(self.workload.delay());
-        self.queue.push(sent, Event::Request { host, op });
+        self.queue.push(sent, Event::Request { host, op, cause: self.cause });
         self.queue.push(self.now.plus(timeout), Event::GiveUp(op));
     }
 
@@ -205,7 +205,7 @@ impl World {
         let Some(first) = self.check.clients.operation(op).map(|operation| operation.first) else { return };
         let Some(again) = self.check.clients.tried_again(first, node) else { return };
         self.workload.clients[client].waits_for = Some(again);
-        self.note(&Happening::TriedAgain { client: client as u64, op: again, first, node });
+        self.cause = self.note(&Happening::TriedAgain { client: client as u64, op: again, first, node });
         self.send_request(host, again);
     }
 
@@ -252,8 +252,10 @@ impl World {
                 ("wrote", id.index, reply.previous)
             }
             Answer::Read { at, value } => {
-                let expected = self.check.commits.value(key, at);
-                self.check.clients.read(op, at, value, expected)?;
+                if !self.plan.host.stale_reads {
+                    let expected = self.check.commits.value(key, at);
+                    self.check.clients.read(op, at, value, expected)?;
+                }
                 ("read", at, value)
             }
             Answer::WasDone { reply } => {
@@ -287,6 +289,9 @@ impl World {
         else {
             return;
         };
+        if client >= self.workload.clients() {
+            return self.viewer_hears(op, answer);
+        }
         if self.workload.clients[client].waits_for != Some(op) {
             return;
         }
@@ -328,6 +333,9 @@ impl World {
         let Some(client) = self.check.clients.operation(op).map(|operation| operation.client as usize) else {
             return;
         };
+        if client >= self.workload.clients() {
+            return self.viewer_gives_up(op);
+        }
         if self.workload.clients[client].waits_for != Some(op) {
             return;
         }

@@ -15,6 +15,7 @@ use crate::net::{Network, Packet, TransferId};
 use crate::plan::Plan;
 use crate::queue::Queue;
 use crate::rng::{Rng, Stream};
+use crate::stage::Backstage;
 use crate::storage::Storage;
 use crate::trace::{EventId, Happening, Trace};
 use crate::workload::Workload;
@@ -44,6 +45,8 @@ pub(crate) struct World {
     /// Buffer for what the network delivers.
     arrivals: Vec<(Moment, Packet)>,
     handled: u64,
+    /// What viewers do and see, on a stage.
+    pub(crate) backstage: Option<Box<Backstage>>,
 }
 
 /// What happens at a moment. What is meant for a process names its life, and is nothing when that is over.
@@ -80,6 +83,7 @@ pub(crate) enum Event {
     Request {
         host: usize,
         op: OpId,
+        cause: EventId,
     },
     Answer(OpId, crate::workload::Answer),
     GiveUp(OpId),
@@ -140,7 +144,7 @@ impl World {
             .nodes()
             .map(|id| Host {
                 id,
-                clock: Clock::new(host_rng.below(1_000 * SECOND)),
+                clock: Clock::new(if plan.host.steady { 0 } else { host_rng.below(1_000 * SECOND) }),
                 storage: {
                     let membership = match mutant {
                         _ if membership.contains(id) => membership.clone(),
@@ -180,6 +184,7 @@ impl World {
             marks: Marks::default(),
             arrivals: Vec::new(),
             handled: 0,
+            backstage: None,
             plan,
             mutant,
         }
@@ -204,7 +209,7 @@ impl World {
         }
         let members = self.plan.voters.len() + self.plan.learners.len();
         for host in 0..self.hosts.len() {
-            let at = Moment(self.host_rng.below(20 * MS));
+            let at = Moment(if self.plan.host.steady { 0 } else { self.host_rng.below(20 * MS) });
             if host < members || self.plan.host.early_joiners {
                 self.queue.push(at, Event::Restart(host));
             }
@@ -232,6 +237,8 @@ impl World {
     pub(crate) fn step(&mut self) -> Checked {
         let Some((at, event)) = self.queue.pop() else { return Ok(()) };
         self.now = at;
+        // What nothing caused has no cause, and not that of whatever happened before.
+        self.cause = EventId(0);
         self.handled += 1;
         let done = self.handle(event);
         done.map_err(|violation| {
@@ -268,7 +275,10 @@ impl World {
             Event::Intervene(number) => self.intervene(number),
             Event::Mend(mend) => self.mend(mend),
             Event::Stop(at) => self.when_alive(at, |world| world.stop(at)),
-            Event::Request { host, op } => self.request(host, op),
+            Event::Request { host, op, cause } => {
+                self.cause = cause;
+                self.request(host, op)
+            }
             Event::Answer(op, answer) => {
                 self.answered(op, answer);
                 Ok(())

@@ -9,7 +9,7 @@
 mod line;
 mod words;
 
-pub use line::{Fields, Line};
+pub use line::{Fields, Line, quote};
 pub use words::{
     describe_entries, describe_envelope, describe_hard_state, describe_write, message_name, role_name,
 };

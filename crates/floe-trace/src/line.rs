@@ -53,6 +53,23 @@ impl Line {
     }
 }
 
+/// Appends a text as JSON writes it, in quotes.
+pub fn quote(out: &mut String, value: &str) {
+    out.push('"');
+    for c in value.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            c if c < ' ' => {
+                let _ = write!(out, "\\u{:04x}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+}
+
 // Writing to a `String` cannot fail.
 impl Fields for Line {
     fn number(&mut self, name: &'static str, value: u64) {
@@ -62,19 +79,7 @@ impl Fields for Line {
 
     fn text(&mut self, name: &'static str, value: &str) {
         self.name(name);
-        self.json.push('"');
-        for c in value.chars() {
-            match c {
-                '"' => self.json.push_str("\\\""),
-                '\\' => self.json.push_str("\\\\"),
-                '\n' => self.json.push_str("\\n"),
-                c if c < ' ' => {
-                    let _ = write!(self.json, "\\u{:04x}", u32::from(c));
-                }
-                c => self.json.push(c),
-            }
-        }
-        self.json.push('"');
+        quote(&mut self.json, value);
     }
 
     fn log_id(&mut self, name: &'static str, value: LogId) {

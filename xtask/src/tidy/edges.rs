@@ -29,7 +29,8 @@ const RULES: &[Rule] = &[
         pure: true,
         speaks_grpc: false,
     },
-    Rule { package: "floe-lab", may_use: &["floe-sim"], pure: false, speaks_grpc: false },
+    Rule { package: "floe-lab", may_use: &["floe-sim"], pure: true, speaks_grpc: false },
+    Rule { package: "floe-lab-wasm", may_use: &["floe-lab"], pure: true, speaks_grpc: false },
     Rule {
         package: "floe",
         may_use: &["floe-raft", "floe-multi", "floe-session", "floe-trace", "floe-wal"],

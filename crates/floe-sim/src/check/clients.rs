@@ -97,6 +97,12 @@ impl Clients {
         self.operations.get((op.0 as usize).checked_sub(1)?)
     }
 
+    /// What a request found where it was done, by whichever attempt; `None` if that is not committed.
+    pub(crate) fn found(&self, op: OpId) -> Option<OpId> {
+        let first = self.operation(op)?.first;
+        self.operation(first)?.done.map(|(_, reply)| reply.previous)
+    }
+
     /// How many operations there were, and how many of them were acknowledged.
     pub(crate) fn counts(&self) -> (u64, u64) {
         (self.operations.len() as u64, self.acknowledged)
