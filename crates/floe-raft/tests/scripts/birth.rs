@@ -84,12 +84,18 @@ fn accepted(outcome: Result<Node, ConfigError>) -> Node {
 
 #[test]
 fn a_node_goes_on_from_what_its_disk_says() {
-    let status = accepted(born(config(), restored())).status();
+    let node = accepted(born(config(), restored()));
+    let status = node.status();
     assert_eq!(status.hard_state, HardState { term: Term(3), vote: Some(NodeId(2)) });
     assert_eq!((status.base, status.last, status.durable), (id(2, 1), id(5, 3), Index(5)));
     assert_eq!((status.commit, status.applied), (Index(3), Index(3)));
     assert_eq!(status.membership.learners, [NodeId(4)].into());
     assert_eq!((status.membership_at, status.pending_change), (Index(4), Some(Index(4))));
+    // Those who ask for one thing hear the same.
+    assert_eq!((node.id(), node.term(), node.leader(), node.is_leader()), (NodeId(1), Term(3), None, false));
+    assert_eq!((node.last(), node.durable()), (status.last, status.durable));
+    assert_eq!((node.commit(), node.applied()), (status.commit, status.applied));
+    assert_eq!(*node.membership(), status.membership);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! files anew; the difference is the change of behaviour, to be read line by line before it is committed.
 #![forbid(unsafe_code)]
 
+mod alone;
 mod birth;
 mod checker;
 mod checker_tests;

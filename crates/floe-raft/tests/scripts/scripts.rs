@@ -208,6 +208,7 @@ scripts! {
         compaction_overtakes_a_lost_window
         appends_while_installing
         lost_on_the_way
+        overtakes_a_read_of_what_is_to_be_applied
         crash_before_the_log_restarts
         restart_from_checkpoint_and_log
     }
