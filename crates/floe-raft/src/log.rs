@@ -160,3 +160,60 @@ impl Log {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::entry::EntryKind;
+
+    fn id(index: u64, term: u64) -> LogId {
+        LogId::new(Term(term), Index(index))
+    }
+
+    /// Compacted up to 3@1, with `4@2 5@2 6@2`, of which the last is not on disk and the first not in memory.
+    fn log() -> Log {
+        let terms = Terms::restore(id(3, 1), vec![id(4, 2)], id(5, 2)).expect("a log");
+        let entry = |id| Entry { id, kind: EntryKind::Noop, payload: Bytes::new() };
+        let mut log = Log::restore(terms, vec![entry(id(5, 2))]).expect("a log and its end");
+        log.append(entry(id(6, 2)));
+        log
+    }
+
+    fn fault_of(change: impl FnOnce(&mut Log)) -> Option<&'static str> {
+        let mut log = log();
+        assert_eq!(log.fault(), None, "before the change");
+        change(&mut log);
+        log.fault()
+    }
+
+    #[test]
+    fn a_log_whose_parts_disagree_is_noticed() {
+        let unknown = Some("an entry is neither in memory nor on disk");
+        assert_eq!(fault_of(|log| log.tail.clear()), unknown);
+        assert_eq!(fault_of(|log| log.writes = Writes::new(Index(4))), None);
+        assert_eq!(fault_of(|log| log.writes = Writes::new(Index(3))), unknown);
+        assert_eq!(
+            fault_of(|log| log.writes = Writes::new(Index(7))),
+            Some("more is durable than the log holds")
+        );
+        assert_eq!(
+            fault_of(|log| log.tail.truncate_from(Index(6))),
+            Some("the recent entries do not end where the log ends")
+        );
+        // What is compacted need not be on this disk: a snapshot took its place.
+        let restarted = |log: &mut Log| {
+            log.restart(id(9, 2));
+            log.append(Entry { id: id(10, 2), kind: EntryKind::Noop, payload: Bytes::new() });
+        };
+        assert_eq!(fault_of(restarted), None);
+    }
+
+    #[test]
+    fn what_is_compacted_is_never_truncated() {
+        let mut log = log();
+        log.truncate_from(Index(1));
+        assert_eq!((log.base(), log.last(), log.fault()), (id(3, 1), id(3, 1), None));
+    }
+}
