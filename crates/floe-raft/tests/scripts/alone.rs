@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use floe_raft::{
-    Alarm, Config, Effect, Envelope, HardState, Index, LogId, Membership, Message, Node, NodeId, ReadId,
-    ReadMode, Restored, RoleKind, Round, Term, Time,
+    Alarm, Config, Effect, Entry, EntryKind, Envelope, HardState, Index, LogId, Membership, Message, Node,
+    NodeId, ReadId, ReadMode, Restored, RoleKind, Round, Term, Time,
 };
 
 const N1: NodeId = NodeId(1);
@@ -168,19 +169,60 @@ fn nobody_is_handed_the_lead_who_is_less_preferred_or_no_member() {
     assert_eq!(asked(N2, 101).first(), Some(&N2));
 }
 
+fn alarms(effects: Vec<Effect>) -> Vec<Alarm> {
+    let alarm = |effect| match effect {
+        Effect::Alarm(alarm) => Some(alarm),
+        _ => None,
+    };
+    effects.into_iter().filter_map(alarm).collect()
+}
+
+/// Somebody's disk was lost: what is committed here stays, and a person is told.
+#[test]
+fn an_entry_that_contradicts_a_committed_one_is_refused() {
+    let entry = |id| Entry { id, kind: EntryKind::Noop, payload: Bytes::new() };
+    let append = |prev, ids: &[LogId]| {
+        let entries = ids.iter().map(|id| entry(*id)).collect();
+        Message::Append { prev, entries, commit: Index(0) }
+    };
+    let conflict = |index| vec![Alarm::CommittedConflict { from: N2, index: Index(index) }];
+    // It committed 1@5, and not 2@5.
+    let deposed = || {
+        let mut alone = Alone::leading(config());
+        alone.node.propose(alone.now, "x".into()).expect("it leads");
+        alone.hear(N2, 6, Message::Heartbeat { commit: Index(0), round: Round(1) });
+        assert_eq!((alone.node.commit(), alone.node.last()), (Index(1), id(2, 5)));
+        alone
+    };
+    for message in [
+        append(id(0, 0), &[id(1, 6)]),
+        append(id(0, 0), &[id(1, 4), id(2, 4)]),
+        append(id(1, 4), &[]),
+        append(id(1, 4), &[id(2, 5)]),
+    ] {
+        let mut alone = deposed();
+        assert_eq!(alarms(alone.hear(N2, 6, message.clone())), conflict(1), "{message:?}");
+        assert_eq!((alone.node.commit(), alone.node.last()), (Index(1), id(2, 5)));
+    }
+    let mut alone = deposed();
+    assert_eq!(alarms(alone.hear(N2, 6, append(id(1, 5), &[id(2, 6)]))), []);
+    assert_eq!(alone.node.last(), id(2, 6));
+
+    // Nor does one that nobody elects drop it for what it pulled.
+    let pulled = |first| Message::PullReply { prev: id(0, 0), entries: vec![entry(first)], last: first };
+    let mut alone = deposed();
+    alone.pass(Duration::from_secs(1));
+    assert_eq!(alone.node.leader(), None);
+    assert_eq!(alarms(alone.hear(N2, 6, pulled(id(1, 6)))), conflict(1));
+    assert_eq!(alone.node.last(), id(2, 5));
+}
+
 /// A leader of a term that has one, a message from oneself, and one to another: none is acted on.
 #[test]
 fn a_message_that_cannot_be_is_named_or_dropped() {
     let heartbeat = || Message::Heartbeat { commit: Index(0), round: Round(1) };
     let mut alone = Alone::new(config());
     alone.hear(N2, 5, heartbeat());
-    let alarms = |effects: Vec<Effect>| -> Vec<Alarm> {
-        let alarm = |effect| match effect {
-            Effect::Alarm(alarm) => Some(alarm),
-            _ => None,
-        };
-        effects.into_iter().filter_map(alarm).collect()
-    };
     let bad = |from, reason| vec![Alarm::BadMessage { from, reason }];
     assert_eq!(alarms(alone.hear(N3, 5, heartbeat())), bad(N3, "it leads a term that another leads"));
     assert_eq!(alone.node.leader(), Some(N2));

@@ -134,6 +134,7 @@ scripts! {
         a_short_stale_append_does_not_truncate
         a_follower_acknowledges_only_what_was_verified
         conflict_backtracking
+        nothing_is_awaited_from_the_dead
         stale_rejects_are_ignored
         aba_overwrite_race
         aba_three_writes_under_way
