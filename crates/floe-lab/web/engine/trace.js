@@ -102,7 +102,7 @@ export class TraceEngine {
 
 /** What a kind of event is by itself; which rule refused or granted something, only the core can tell. */
 function ruleOfKind(event) {
-  const rules = { timer: "election-timeout", commit: "commit-told", applied: "applied", writing: "durable-first", written: "durable-first", crashed: "crash", started: "restart", compacted: "compact", "snapshot-sent": "snapshot", "snapshot-installed": "snapshot", membership: "membership", retired: "retire", intervention: "fault", mended: "fault", lost: "fault", violated: "violated", beat: "beat" };
+  const rules = { commit: "commit-told", applied: "applied", writing: "durable-first", written: "durable-first", crashed: "crash", started: "restart", compacted: "compact", "snapshot-sent": "snapshot", "snapshot-installed": "snapshot", membership: "membership", retired: "retire", intervention: "fault", mended: "fault", lost: "fault", violated: "violated", beat: "beat" };
   if (event?.kind === "role" && event.role === "leader") return "elected";
   if (event?.kind === "sent" && (event.message === "append" || event.message === "heartbeat" || event.message === "timeout-now")) return event.message;
   return rules[event?.kind] ?? "other";
@@ -266,5 +266,5 @@ function packetOf(event, events) {
       break;
     }
   }
-  return { id: event.id, from: event.from, to: event.to, kind: event.kind === "sent" ? event.message : event.kind === "beat" ? "beat" : "snapshot", term: event.term, sent_at: event.at, arrives_at: Math.max(arrives, event.at + 1), text: "" };
+  return { id: event.id, event: event.id, from: event.from, to: event.to, kind: event.kind === "sent" ? event.message : event.kind === "beat" ? "beat" : "snapshot", term: event.term, sent_at: event.at, arrives_at: Math.max(arrives, event.at + 1), text: "" };
 }

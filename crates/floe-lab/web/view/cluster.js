@@ -15,6 +15,7 @@ const DRAG_TO_LOSE = 36;
 const LOST_MARK_NS = 12e6;
 /** Answers stay on the rail for so long after they were given. */
 const RAIL_ROWS = 5;
+const MOST_CROSSES = 16;
 
 export class ClusterView {
   #lab;
@@ -27,6 +28,7 @@ export class ClusterView {
   #spare = [];
   #losses = new Map();
   #rail = [];
+  #railTitle = null;
   #layout = null;
   #shown = null;
   #now = 0;
@@ -79,6 +81,7 @@ export class ClusterView {
     this.#losses.clear();
     this.#spare = [];
     this.#rail = [];
+    this.#railTitle = null;
     this.#draw(true);
   }
 
@@ -122,6 +125,8 @@ export class ClusterView {
   /** One line a pair, and on it a mark for each direction that is cut. */
   #drawLinks(state) {
     const ids = state.nodes.map((node) => node.id);
+    // Where hardly anything is whole, a cross on each line hides the rest.
+    const crowded = state.links.filter((link) => link.cut).length > MOST_CROSSES;
     const cuts = new Map(state.links.map((link) => [`${link.from}-${link.to}`, link]));
     for (let first = 0; first < ids.length; first += 1) {
       for (let second = first + 1; second < ids.length; second += 1) {
@@ -137,7 +142,7 @@ export class ClusterView {
         const back = cuts.get(`${b}-${a}`);
         const absent = [a, b].some((id) => state.nodes.find((node) => node.id === id).status === "absent");
         const name = there?.cut && back?.cut ? "cut" : there?.cut ? "cut-there" : back?.cut ? "cut-back" : "whole";
-        set(link.root, { class: `link ${name}${absent ? " absent" : ""}`, "data-link": key });
+        set(link.root, { class: `link ${name}${absent ? " absent" : ""}${crowded ? " crowded" : ""}`, "data-link": key });
         set(link.there, { visibility: there?.cut && !back?.cut ? "visible" : "hidden" });
         set(link.back, { visibility: back?.cut && !there?.cut ? "visible" : "hidden" });
         set(link.both, { visibility: there?.cut && back?.cut ? "visible" : "hidden" });
@@ -205,7 +210,7 @@ export class ClusterView {
       this.#layers.packets.append(root);
     }
     glyph.packet = packet;
-    const sent = this.#lab.events[packet.id - 1];
+    const sent = this.#lab.events[packet.event - 1];
     const granted = sent?.kind === "sent" ? sent.granted : undefined;
     const refused = look.reply && (granted === 0 || granted === false || /refus|reject|not granted/i.test(packet.text ?? ""));
     const empty = packet.kind === "append" && sent?.entries === 0;
@@ -291,6 +296,7 @@ export class ClusterView {
     if (rail.side === "none") return;
     const rows = rail.side === "left" ? RAIL_ROWS : 3;
     if (this.#rail.length === 0) this.#makeRail(rows);
+    if (this.#railTitle) text(this.#railTitle, t("ui.clients"));
     const ops = state.clients.slice(-rows);
     const boxWidth = rail.side === "left" ? rail.size - 24 : (width - 16 - 8 * (rows - 1)) / rows;
     this.#rail.forEach((row, at) => {
@@ -326,7 +332,8 @@ export class ClusterView {
   #makeRail(rows) {
     const { rail } = this.#layout;
     if (rail.side === "left") {
-      this.#layers.rail.append(svg("text", { "aria-hidden": "true", class: "rail-title", x: 12, y: 50 }, t("ui.clients")));
+      this.#railTitle = svg("text", { "aria-hidden": "true", class: "rail-title", x: 12, y: 50 });
+      this.#layers.rail.append(this.#railTitle);
     }
     for (let at = 0; at < rows; at += 1) {
       const line = svg("path", { class: "op-line", visibility: "hidden" });

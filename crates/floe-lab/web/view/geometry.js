@@ -1,6 +1,9 @@
 // Where things stand on the stage: nodes on an ellipse, clients on a rail, messages on lanes between two nodes.
 
+/** Room for the words beside a node; where there are many nodes, they are abbreviated. */
 const LABEL_WIDTH = 200;
+const SHORT_LABEL_WIDTH = 130;
+const MANY = 6;
 
 /** Places for a stage of this size with so many nodes. All lengths are CSS pixels. */
 export function layout(width, height, count, withClients) {
@@ -12,13 +15,14 @@ export function layout(width, height, count, withClients) {
   // On a desk the words of a node stand beside it, away from the middle; on a phone there is room only below it.
   const beside = !narrow;
   const ring = radius + 9;
-  const marginX = beside ? ring + LABEL_WIDTH : ring + 22;
+  const many = count > MANY;
+  const marginX = beside ? ring + (many ? SHORT_LABEL_WIDTH : LABEL_WIDTH) : ring + 22;
   const above = ring + (narrow ? 14 : 24);
   const below = beside ? ring + 12 : ring + 38;
   const centre = { x: left + (width - left) / 2, y: top + above + (height - top - above - below) / 2 };
   const rx = Math.max(40, (width - left) / 2 - marginX);
   const ry = Math.max(40, (height - top - above - below) / 2);
-  const stretch = narrow ? rx : Math.min(rx, ry * 1.9);
+  const stretch = narrow ? rx : Math.min(rx, ry * (many ? 2.8 : 1.9));
   const places = [];
   for (let place = 0; place < count; place += 1) {
     const angle = 2 * Math.PI * (place / count) - Math.PI / 2 + (count === 2 ? Math.PI / 2 : 0);
@@ -26,7 +30,7 @@ export function layout(width, height, count, withClients) {
     const side = !beside ? "below" : x < centre.x - 1 ? "left" : "right";
     places.push({ x, y: centre.y + ry * Math.sin(angle), angle, side });
   }
-  return { width, height, radius, ring, narrow, rail, centre, places };
+  return { width, height, radius, ring, narrow, many, rail, centre, places };
 }
 
 /** The lane of a direction: each of the two directions of a link keeps to its own side. */

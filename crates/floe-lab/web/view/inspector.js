@@ -100,7 +100,7 @@ export class InspectorView {
   async #packet(selection) {
     const packet = this.#lab.state.packets.find((one) => one.id === selection.id);
     const shown = packet ?? selection.packet;
-    const sent = this.#lab.events[selection.id - 1];
+    const sent = this.#lab.events[shown.event - 1];
     return [
       heading(messageName(shown.kind), describePacket(shown)),
       packet ? actionButtons(this.#lab, { kind: "packet", id: packet.id }) : el("p", { class: "plain" }, t("ui.packet.gone")),

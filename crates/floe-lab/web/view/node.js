@@ -69,14 +69,14 @@ export class NodeGlyph {
     set(p.shape, { d: nodeShape(node, this.#layout.radius) });
     text(p.name, String(node.id));
     text(p.term, node.term === undefined || node.term === null ? "" : t("ui.term.short", { term: node.term }));
-    const { narrow } = this.#layout;
+    const { narrow, many } = this.#layout;
     const vote = node.vote && node.status === "up" ? t("ui.vote.short", { node: node.vote }) : "";
     const values = valuesText(node.values);
-    const beside = narrow ? values : vote;
+    const beside = narrow ? values : many ? "" : vote;
     p.role.replaceChildren(roleText(node), ...(beside ? [svg("tspan", { class: narrow ? "node-value" : "node-vote", dx: narrow ? 5 : 7 }, beside)] : []));
-    text(p.value, narrow ? "" : values);
+    text(p.value, narrow ? "" : many ? values.slice(0, 16) : values);
     if (!narrow) set(p.figures, { y: Number(p.role.getAttribute("y")) + (values ? 33 : 18) });
-    text(p.figures, narrow && vote ? `${figuresText(node, narrow)} · ${vote}` : figuresText(node, narrow));
+    text(p.figures, narrow && vote && !many ? `${figuresText(node, true)} · ${vote}` : figuresText(node, narrow || many));
     this.#drawPips(node, state);
     this.#drawBadges(node, state);
     p.halo.setAttribute("aria-label", nodeSentence(node));

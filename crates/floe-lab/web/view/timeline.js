@@ -14,12 +14,13 @@ const ICONS = {
   step: "M7 4.5 14 10l-7 5.5Z",
   edge: "M15 4v12M4 4.5 12 10l-8 5.5Z",
   flag: "M5 17V3.5M5 4h10l-2.5 3.5L15 11H5",
+  fork: "M5 3v14M5 13c0-4 9-3 9-8M11 7l3-3 3 3",
   undo: "M4 8h8a4 4 0 0 1 0 8H8M4 8l4-4M4 8l4 4",
   redo: "M16 8H8a4 4 0 0 0 0 8h4M16 8l-4-4M16 8l-4 4",
 };
 
-function icon(name) {
-  return svg("svg", { class: `sign sign-${name}`, viewBox: "0 0 20 20", width: 18, height: 18, "aria-hidden": "true" }, svg("path", { d: ICONS[name] }));
+function icon(name, size = 18) {
+  return svg("svg", { class: `sign sign-${name}`, viewBox: "0 0 20 20", width: size, height: size, "aria-hidden": "true" }, svg("path", { d: ICONS[name] }));
 }
 
 /** The kinds of marks, each a row of the strip: what of the trace belongs to it. */
@@ -184,8 +185,8 @@ export class TimelineView {
     };
     this.#own.replaceChildren(
       ...(settings?.actions ?? []).map((action) => mark(action.at, "acted", "▾", t("ui.mark.action", { at: time(action.at), what: action.do }))),
-      ...forks.map((at) => mark(at, "fork", "⑂", t("ui.mark.fork", { at: time(at) }))),
-      ...bookmarks.map(({ at }) => mark(at, "bookmark", "⚑", t("ui.mark.bookmark", { at: time(at) }))));
+      ...forks.map((at) => mark(at, "fork", icon("fork", 14), t("ui.mark.fork", { at: time(at) }))),
+      ...bookmarks.map(({ at }) => mark(at, "bookmark", icon("flag", 14), t("ui.mark.bookmark", { at: time(at) }))));
   }
 }
 
