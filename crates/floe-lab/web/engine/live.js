@@ -1,14 +1,16 @@
 // A running cluster, looked at: polls what `floe lab --attach` knows. Read-only, and only ever "now".
 
+import { explainFrom } from "./causes.js";
 import { EngineError } from "./client.js";
 
 export class LiveEngine {
   kind = "live";
   readOnly = true;
   #events = [];
-  /** The server's number of the last event taken over; the page's own are counted from 1 without gaps. */
+  /** The page's numbers by the server's: the page may have come late, and counts from 1. */
+  #numbers = new Map();
+  /** The server's number of the last event taken over. */
   #last = 0;
-  #started = null;
 
   async #json(path) {
     let response;
@@ -38,10 +40,8 @@ export class LiveEngine {
         return { events: this.#events.slice(request.after, request.after + (request.limit ?? 5000)), last: this.#events.length };
       case "settings":
         return { version: 1, actions: [] };
-      case "explain": {
-        const event = this.#events[request.event - 1];
-        return { event, causes: [], effects: [], rule: "other" };
-      }
+      case "explain":
+        return explainFrom(this.#events, request.event, this.#events.length);
       case "mutants":
         return [];
       default:
@@ -55,10 +55,11 @@ export class LiveEngine {
     if (state.error) throw new EngineError(String(state.error.what), String(state.error.detail ?? ""));
     const fresh = trace ? (trace.ok ?? trace) : { events: [] };
     for (const event of fresh.events ?? []) {
-      this.#events.push({ ...event, source_id: event.id, id: this.#events.length + 1, cause: 0 });
+      const id = this.#events.length + 1;
+      this.#numbers.set(event.id, id);
+      this.#events.push({ ...event, source_id: event.id, id, cause: this.#numbers.get(event.cause) ?? 0 });
     }
     if (Number.isFinite(fresh.last)) this.#last = fresh.last;
-    this.#started ??= body.at ?? 0;
     return {
       packets: [], links: [], clients: [], actions: 0, end: null,
       verdict: null, members: null,

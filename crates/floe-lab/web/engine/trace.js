@@ -1,5 +1,6 @@
 // A trace file as an engine: read-only, with as much of the state as the events tell (docs/design/trace.md).
 
+import { explainFrom } from "./causes.js";
 import { EngineError } from "./client.js";
 
 const VERSION = 1;
@@ -47,7 +48,7 @@ export class TraceEngine {
       case "settings":
         return { version: 1, actions: [] };
       case "explain":
-        return this.#explain(request.event);
+        return explainFrom(this.#events, request.event, this.#count);
       case "entry":
         return this.#entry(request.index);
       case "mutants":
@@ -77,18 +78,15 @@ export class TraceEngine {
     const { nodes, packets, clients, verdict } = this.#picture;
     return {
       at: this.#at, event: this.#count, end: this.#count === this.#events.length && this.#at >= this.end ? "trace" : null,
-      verdict: structuredClone(verdict), nodes: structuredClone([...nodes.values()]), packets: structuredClone([...packets.values()]),
+      verdict: structuredClone(verdict), nodes: structuredClone([...nodes.values()]), packets: this.#underWay(packets),
       links: [], clients: structuredClone(clients.slice(-200)), members: null, actions: 0,
     };
   }
 
-  #explain(id) {
-    const event = this.#events[id - 1];
-    const causes = [];
-    for (let cause = event?.cause; cause > 0 && causes.length < 12; cause = this.#events[cause - 1].cause) causes.push(this.#events[cause - 1]);
-    const effects = [];
-    for (let at = id; at < this.#count && effects.length < 20; at += 1) if (this.#events[at].cause === id) effects.push(this.#events[at]);
-    return { event, causes, effects, rule: ruleOfKind(event) };
+  /** A server's trace does not tell when its messages arrive: they are drawn for a moment. */
+  #underWay(packets) {
+    for (const [id, packet] of packets) if (packet.guessed && packet.arrives_at < this.#at) packets.delete(id);
+    return structuredClone([...packets.values()]);
   }
 
   #entry(index) {
@@ -98,14 +96,6 @@ export class TraceEngine {
     });
     return { index, nodes, text: "" };
   }
-}
-
-/** What a kind of event is by itself; which rule refused or granted something, only the core can tell. */
-function ruleOfKind(event) {
-  const rules = { commit: "commit-told", applied: "applied", writing: "durable-first", written: "durable-first", crashed: "crash", started: "restart", compacted: "compact", "snapshot-sent": "snapshot", "snapshot-installed": "snapshot", membership: "membership", retired: "retire", intervention: "fault", mended: "fault", lost: "fault", violated: "violated", beat: "beat" };
-  if (event?.kind === "role" && event.role === "leader") return "elected";
-  if (event?.kind === "sent" && (event.message === "append" || event.message === "heartbeat" || event.message === "timeout-now")) return event.message;
-  return rules[event?.kind] ?? "other";
 }
 
 /** The lines of a file; throws an `EngineError` that names the line that is wrong, and how. */
@@ -126,7 +116,7 @@ function read(text) {
       throw new EngineError("bad-trace", `line ${number}: no "kind" or no "at"`);
     }
     if (events.length === 0) {
-      if (event.kind !== "world" && event.kind !== "server") throw new EngineError("bad-trace", `line ${number}: "${event.kind}", not "world"`);
+      if (event.kind !== "world") throw new EngineError("bad-trace", `line ${number}: "${event.kind}", not "world"`);
       if (event.version !== VERSION) throw new EngineError("bad-trace", `version ${event.version}, not ${VERSION}`);
     } else if (event.at < events.at(-1).at) {
       throw new EngineError("bad-trace", `line ${number}: its time is before that of the line above`);
@@ -166,6 +156,7 @@ function freshNode(id, member, status) {
 /** Carries one event out on the picture. */
 function apply(picture, event, events) {
   const node = event.node ? nodeOf(picture, event.node) : null;
+  if (event.kind === "member" || (node && node.status === "absent")) Object.assign(node, { status: "down" });
   switch (event.kind) {
     case "started": {
       Object.assign(node, { status: "up", role: "follower", term: event.term, vote: event.vote ?? 0, leader: 0, base: event.base, last: event.last, durable: event.last[0], applied: event.applied?.[0] ?? 0, commit: event.applied?.[0] ?? 0, writing: 0 });
@@ -215,12 +206,18 @@ function apply(picture, event, events) {
     case "lost":
       picture.packets.delete(event.cause);
       break;
+    case "tried-again":
+      picture.clients.push({ op: event.op, client: event.client, text: picture.clients.find((one) => one.op === event.first)?.text ?? "", state: "waiting", node: event.node, invoked_at: event.at, answered_at: null, answer: null });
+      break;
+    case "stopped":
+      Object.assign(node, { status: "down", role: null });
+      break;
     case "invoked":
       picture.clients.push({ op: event.op, client: event.client, text: `${event.what} ${event.key ?? ""}`.trim(), state: "waiting", node: event.node, invoked_at: event.at, answered_at: null, answer: null });
       break;
     case "answered": {
       const op = picture.clients.findLast((one) => one.op === event.op);
-      const states = { wrote: "answered", read: "answered", refused: "refused", unknown: "unknown", "given-up": "given-up" };
+      const states = { wrote: "answered", read: "answered", refused: "refused", unknown: "unknown", "given-up": "given-up", "was-done": "answered", lapsed: "unknown" };
       if (op) Object.assign(op, { state: states[event.outcome] ?? "answered", answered_at: event.at, answer: event.outcome === "read" ? String(event.value) : "ok" });
       break;
     }
@@ -259,12 +256,14 @@ function write(node, event) {
 /** A message's arrival is looked up, so that it can be drawn on its way. */
 function packetOf(event, events) {
   let arrives = event.at + 10e6;
+  let guessed = true;
   for (let at = event.id; at < events.length && events[at].at < event.at + 5e9; at += 1) {
     const later = events[at];
     if ((later.kind === "arrived" || later.kind === "lost") && later.cause === event.id) {
       arrives = later.at;
+      guessed = false;
       break;
     }
   }
-  return { id: event.id, event: event.id, from: event.from, to: event.to, kind: event.kind === "sent" ? event.message : event.kind === "beat" ? "beat" : "snapshot", term: event.term, sent_at: event.at, arrives_at: Math.max(arrives, event.at + 1), text: "" };
+  return { id: event.id, event: event.id, from: event.from, to: event.to, kind: event.kind === "sent" ? event.message : event.kind === "beat" ? "beat" : "snapshot", term: event.term, sent_at: event.at, arrives_at: Math.max(arrives, event.at + 1), text: "", guessed };
 }

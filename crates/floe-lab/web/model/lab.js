@@ -123,11 +123,13 @@ export class Lab {
 
   /** Goes to a time of the world. */
   seek(at) {
+    if (this.engine.kind === "live") return Promise.resolve(true);
     return this.attempt(() => this.#seekNow(at));
   }
 
   /** Goes to the next event, or the one before. */
   step(back = false, count = 1) {
+    if (this.engine.kind === "live") return Promise.resolve(true);
     return this.attempt(async () => {
       await this.#take(await this.engine.call({ call: "step", count, back }));
       this.#tell("state");
@@ -243,6 +245,7 @@ export class Lab {
    * if none comes within `horizon` of world time.
    */
   async goToNext(wanted, horizon = 10e9) {
+    if (this.engine.kind === "live") return null;
     let found = null;
     await this.attempt(async () => {
       const start = this.state;

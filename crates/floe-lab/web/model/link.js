@@ -57,7 +57,8 @@ function readSettings(value) {
   }
   let settings;
   try {
-    settings = JSON.parse(text);
+    // A seed has 64 bits, more than a number of JavaScript holds; the engine takes it as a text, too.
+    settings = JSON.parse(text.replace(/("seed"\s*:\s*)(\d{16,20})(?=\s*[,}])/g, '$1"$2"'));
   } catch (error) {
     throw new EngineError("bad-link", `s= (JSON: ${error.message})`);
   }

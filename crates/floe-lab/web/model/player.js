@@ -49,7 +49,8 @@ export class Player {
   }
 
   play(stopAt = null) {
-    if (this.#lab.state === null) return;
+    // A running cluster has only its present.
+    if (this.#lab.state === null || this.#lab.engine.kind === "live") return;
     this.stopAt = stopAt;
     this.playing = true;
     this.now = this.#lab.state.at;

@@ -26,6 +26,7 @@ export function groupOf(event) {
       return "disk";
     case "invoked":
     case "answered":
+    case "tried-again":
       return "clients";
     case "crashed":
     case "started":
@@ -148,7 +149,7 @@ export function describe(event, lab) {
   if (event.kind === "role") values.leader = event.leader || t("ui.none");
   if (event.kind === "arrived" || event.kind === "lost") {
     const sent = lab?.events[event.cause - 1];
-    values.message = messageName(sent?.kind === "sent" ? sent.message : sent?.kind === "beat" ? "beat" : sent?.kind === "snapshot-sent" ? "snapshot" : undefined);
+    values.message = messageName(event.message ?? (sent?.kind === "sent" ? sent.message : sent?.kind === "beat" ? "beat" : sent?.kind === "snapshot-sent" ? "snapshot" : undefined));
   }
   if (event.kind === "sent") values.message = messageName(event.message);
   if (event.kind === "invoked" || event.kind === "answered") {

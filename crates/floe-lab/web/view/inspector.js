@@ -75,9 +75,12 @@ export class InspectorView {
       ["ui.disk", node.disk ? t(`disk.${node.disk}`) + (node.writing ? ` · ${t("ui.writing", { count: node.writing })}` : "") : null],
       ["ui.clock", node.clock ? `${node.clock.rate_percent} % · ${time(node.clock.local ?? 0)}` : null],
       node.lease_until ? ["ui.lease.until", time(node.lease_until)] : null,
-      node.latency_ms !== undefined ? ["ui.latency", `${node.latency_ms} ms`] : null,
-      node.lag !== undefined ? ["ui.lag.name", node.lag] : null,
-      node.error ? ["ui.error", node.error] : null,
+      node.latency_ms !== undefined && node.latency_ms !== null ? ["ui.latency", `${node.latency_ms} ms`] : null,
+      node.lag !== undefined && node.lag !== null ? ["ui.lag.name", node.lag] : null,
+      node.reason ? ["ui.error", node.reason] : null,
+      node.sick ? ["ui.sick", node.sick] : null,
+      node.endpoint ? ["ui.endpoint", node.endpoint] : null,
+      node.member_id ? ["ui.member-id", node.member_id] : null,
       node.hash ? ["ui.hash", String(node.hash).slice(0, 16)] : null,
     ];
     return [
@@ -93,8 +96,9 @@ export class InspectorView {
   }
 
   #peers(node) {
-    return table(t("ui.peers"), ["ui.peer", "ui.match", "ui.next.index", "ui.peer.state", "ui.in-flight"],
-      node.peers.map((peer) => [peer.id, peer.match, peer.next, has(`peer.${peer.state}`) ? t(`peer.${peer.state}`) : peer.state, peer.in_flight]));
+    const timed = node.peers.some((peer) => peer.round_trip_ms !== undefined);
+    return table(t("ui.peers"), ["ui.peer", "ui.match", "ui.next.index", "ui.peer.state", "ui.in-flight", ...(timed ? ["ui.round-trip"] : [])],
+      node.peers.map((peer) => [peer.id, peer.match, peer.next, has(`peer.${peer.state}`) ? t(`peer.${peer.state}`) : peer.state, peer.in_flight, ...(timed ? [peer.round_trip_ms ?? "–"] : [])]));
   }
 
   async #packet(selection) {

@@ -272,12 +272,14 @@ function majorityTerms(nodes) {
 export function entryText(entry) {
   if (entry.kind === "empty") return t("entry.empty");
   if (entry.kind === "membership") return t("entry.membership", { text: entry.text });
+  if (entry.kind === "witnessed") return t("entry.witnessed");
   return entry.text ?? "";
 }
 
 function shortText(entry) {
   if (entry.kind === "empty") return "∅";
   if (entry.kind === "membership") return "⚙";
+  if (entry.kind === "witnessed") return "◦";
   return (entry.text ?? "·").replace(/^set (\S+) (.+)$/, "$1=$2").replace(/^add (\S+) (.+)$/, "$1+$2");
 }
 

@@ -62,7 +62,7 @@ export class NodeGlyph {
     set(p.disk, { class: `disk disk-${node.disk ?? "ok"}${node.writing > 0 ? " writing" : ""}` });
     // Texts and badges change seldom; clocks and timers change each frame and are not part of the key.
     const key = [node.status, node.role, node.member, node.witness, node.term, node.vote, node.commit, node.applied, node.durable,
-      JSON.stringify(node.values), JSON.stringify(node.votes), node.disk, node.clock?.rate_percent, node.latency_ms, node.lag, node.error,
+      JSON.stringify(node.values), JSON.stringify(node.votes), node.disk, node.clock?.rate_percent, node.latency_ms, node.lag, node.reason, node.name, node.sick,
       node.lease_until > state.at, document.documentElement.lang].join("|");
     if (key === this.#key) return;
     this.#key = key;
@@ -73,7 +73,7 @@ export class NodeGlyph {
     const vote = node.vote && node.status === "up" ? t("ui.vote.short", { node: node.vote }) : "";
     const values = valuesText(node.values);
     const beside = narrow ? values : many ? "" : vote;
-    p.role.replaceChildren(roleText(node), ...(beside ? [svg("tspan", { class: narrow ? "node-value" : "node-vote", dx: narrow ? 5 : 7 }, beside)] : []));
+    p.role.replaceChildren(node.name ? `${node.name} · ${roleText(node)}` : roleText(node), ...(beside ? [svg("tspan", { class: narrow ? "node-value" : "node-vote", dx: narrow ? 5 : 7 }, beside)] : []));
     text(p.value, narrow ? "" : many ? values.slice(0, 16) : values);
     if (!narrow) set(p.figures, { y: Number(p.role.getAttribute("y")) + (values ? 33 : 18) });
     text(p.figures, narrow && vote && !many ? `${figuresText(node, true)} · ${vote}` : figuresText(node, narrow || many));
@@ -127,7 +127,7 @@ export class NodeGlyph {
 
 /** The role, or what keeps the node from having one. */
 export function roleText(node) {
-  if (node.error) return t("status.unreachable");
+  if (node.reason) return t("status.unreachable");
   if (node.status !== "up") return t(`status.${node.status}`);
   const role = node.role ? t(`role.${node.role}`) : t("role.none");
   if (node.witness) return `${role} · ${t("role.witness")}`;
@@ -162,6 +162,7 @@ function badgesOf(node, state) {
   if (ahead) badges.push({ kind: "warn", text: t("ui.clock.ahead", { ms: ahead }) });
   if (node.lease_until && node.lease_until > state.at) badges.push({ kind: "good", text: t("ui.lease") });
   if (node.latency_ms !== undefined && node.latency_ms !== null) badges.push({ kind: "plain", text: `${Math.round(node.latency_ms * 10) / 10} ms` });
+  if (node.sick) badges.push({ kind: "bad", text: t("ui.sick") });
   if (node.lag) badges.push({ kind: "warn", text: t("ui.lag", { count: node.lag }) });
   return badges;
 }

@@ -29,7 +29,7 @@ export async function settingsDialog(lab, open) {
     const presets = [["one", { voters: 1 }], ["three", { voters: 3 }], ["five", { voters: 5 }], ["chaos", { world: { seed: Math.floor(Math.random() * 1e6), voters: 5, seconds: 60 } }]];
     form.append(
       el("div", { class: "buttons" }, presets.map(([name, settings]) => el("button", { type: "button", "data-preset": name, onclick: () => { close(); open({ version: 1, ...settings }); } }, t(`preset.${name}`)))),
-      group("settings.group.nodes", number("seed", 0, 9007199254740991), number("voters", 1, 9), number("learners", 0, 7), number("joiners", 0, 7),
+      group("settings.group.nodes", el("label", {}, el("span", {}, t("settings.seed")), el("input", { name: "seed", type: "text", inputmode: "numeric", pattern: "[0-9]{1,20}", required: true, value: String(known.seed) })), number("voters", 1, 9), number("learners", 0, 7), number("joiners", 0, 7),
         el("label", {}, el("span", {}, t("settings.witnesses")), el("input", { name: "witnesses", type: "text", pattern: "[0-9 ,]*", value: known.witnesses })), number("groups", 1, 50), number("clients", 0, 9)),
       group("settings.group.times", number("heartbeat_ms", 1, 10000), number("election_timeout_ms", 10, 60000), number("delay_from", 0, 10000), number("delay_to", 0, 10000), number("sync_ms", 0, 10000), number("apply_ms", 0, 10000), number("loss_percent", 0, 100)),
       group("settings.group.rules", check("pre_vote"), check("check_quorum"), select("reads", ["index", "lease", "stale"].map((name) => [name, t(`settings.reads.${name}`)])), number("snapshot_after", 0, 100000), number("trailing", 0, 100000)),
@@ -41,7 +41,8 @@ export async function settingsDialog(lab, open) {
       event.preventDefault();
       const data = new FormData(form);
       const settings = { version: 1 };
-      for (const name of ["seed", "voters", "learners", "joiners", "groups", "heartbeat_ms", "election_timeout_ms", "sync_ms", "apply_ms", "loss_percent", "snapshot_after", "trailing", "clients"]) settings[name] = Number(data.get(name));
+      settings.seed = Number.isSafeInteger(Number(data.get("seed"))) ? Number(data.get("seed")) : data.get("seed");
+      for (const name of ["voters", "learners", "joiners", "groups", "heartbeat_ms", "election_timeout_ms", "sync_ms", "apply_ms", "loss_percent", "snapshot_after", "trailing", "clients"]) settings[name] = Number(data.get(name));
       settings.delay_ms = [Number(data.get("delay_from")), Math.max(Number(data.get("delay_from")), Number(data.get("delay_to")))];
       for (const name of ["pre_vote", "check_quorum"]) settings[name] = data.get(name) !== null;
       settings.reads = data.get("reads");
