@@ -60,13 +60,18 @@ impl MembersFile {
             return Ok(());
         }
         // A record at or after the base is of a crash before the log got there; the log is decided anew.
-        let mut records = std::mem::take(&mut self.records);
+        let mut records = self.records.clone();
         records.retain(|(id, _)| id.index < base.index);
         let kept = records.len().saturating_sub(1);
         records.drain(..kept);
         records.push((base, membership.clone()));
-        self.records = records;
-        self.write()
+        let before = std::mem::replace(&mut self.records, records);
+        let written = self.write();
+        if written.is_err() {
+            // It is asked for again when a full disk has space; what is not written must not pass for written then.
+            self.records = before;
+        }
+        written
     }
 
     /// Writes the file so that it is either there and whole, or as it was.

@@ -81,6 +81,8 @@ pub struct Counters {
     pub snapshot_bytes_received: u64,
     /// Times of one write and sync of the log.
     pub log_sync: Histogram,
+    /// How many times the log had no room on its disk; what waits is tried again every second.
+    pub log_full: u64,
 }
 
 /// How often something took how long.
@@ -172,6 +174,7 @@ pub(crate) struct Live {
     pub(crate) snapshot_bytes_sent: AtomicU64,
     pub(crate) snapshot_bytes_received: AtomicU64,
     pub(crate) log_sync: LiveHistogram,
+    pub(crate) log_full: AtomicU64,
 }
 
 impl Live {
@@ -203,6 +206,7 @@ impl Live {
             snapshot_bytes_sent: AtomicU64::default(),
             snapshot_bytes_received: AtomicU64::default(),
             log_sync: LiveHistogram::default(),
+            log_full: AtomicU64::default(),
         }
     }
 
@@ -271,6 +275,7 @@ impl Live {
                 snapshot_bytes_sent: read(&self.snapshot_bytes_sent),
                 snapshot_bytes_received: read(&self.snapshot_bytes_received),
                 log_sync: self.log_sync.read(),
+                log_full: read(&self.log_full),
             },
         }
     }

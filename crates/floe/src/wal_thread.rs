@@ -3,10 +3,15 @@
 //! It takes every write that waits, hands them to the log as one, and reports the last one durable: the slower the
 //! disk, the larger the groups. A write that fails is never repeated (the kernel may have dropped the pages and
 //! report success the second time): the node stops.
+//!
+//! A disk without room for another segment is no failure: nothing of the log was touched. What waits goes on waiting, and is
+//! tried again now and then; to the core it is a disk that hangs, so a leader hands over to somebody whose disk does not.
+//! Compactions come first then, because they make room and mostly have a place in the segment that is open.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use floe_raft::{FetchId, Fetched, GroupId, Index, LogId, Membership, Write};
 use floe_wal::{Disk, Reader, Wal};
@@ -17,6 +22,9 @@ use crate::members::MembersFile;
 use crate::queue::{Queue, Taken};
 use crate::status::Live;
 use crate::threads::Threads;
+
+/// How long a full disk is left alone. Each attempt at a segment fills what room there is before it fails, and gives it back.
+const FULL_DISK_RETRY: Duration = Duration::from_secs(1);
 
 /// Something for the log.
 #[derive(Debug)]
@@ -63,8 +71,11 @@ pub(crate) fn start<D: Disk, R: Send + 'static>(
         while queue.take(&mut asked, None) != Taken::Closed {
             asked.clear();
             if let Err(error) = maker.make() {
-                // Not fatal: the writer makes the segment itself when it needs it, and fails if it really cannot.
+                // Not fatal: the writer makes the segment itself when it needs it, and waits or fails if it really cannot.
                 tracing::warn!(%error, "cannot prepare the next segment of the log");
+                if error.is_no_space() && queue.take(&mut asked, Some(FULL_DISK_RETRY)) == Taken::Closed {
+                    break;
+                }
             }
             under_way.store(false, Ordering::Release);
         }
@@ -118,24 +129,69 @@ struct Writer<D: Disk, R> {
     live: Arc<Live>,
 }
 
+/// What is not done yet.
+#[derive(Default)]
+struct Waiting {
+    batch: Vec<(GroupId, Write)>,
+    /// Where the log is about to start anew, until that is noted.
+    restart: Option<(LogId, Arc<Membership>)>,
+    /// It is noted, and the batch starts the log anew: an older place must not be noted over it.
+    is_restart_noted: bool,
+    compact: Option<(LogId, Arc<Membership>)>,
+    /// The disk is full, and is not tried again before.
+    full_until: Option<Instant>,
+}
+
+/// Why something that waits is not done.
+enum Trouble {
+    /// The disk is full. Nothing of the log was touched.
+    Full(String),
+    Failed(Failure),
+}
+
+impl Waiting {
+    fn add(&mut self, work: LogWork, group: GroupId) {
+        match work {
+            LogWork::Write(write) => self.batch.push((group, write)),
+            LogWork::Compact(base, membership) => self.compact = Some((base, membership)),
+            LogWork::Restart(base, membership) => self.restart = Some((base, membership)),
+        }
+    }
+}
+
 impl<D: Disk, R> Writer<D, R> {
     fn run(mut self) {
         let mut work = Vec::new();
-        let mut batch = Vec::new();
-        while self.queue.take(&mut work, None) != Taken::Closed {
-            let (mut compact, mut restart) = (None, None);
-            for work in work.drain(..) {
-                match work {
-                    LogWork::Write(write) => batch.push((self.group, write)),
-                    LogWork::Compact(base, membership) => compact = Some((base, membership)),
-                    LogWork::Restart(base, membership) => restart = Some((base, membership)),
-                }
-            }
-            let noted = restart.map_or(Ok(()), |(base, membership)| self.note(base, &membership));
-            let written = noted.and_then(|()| self.write(&mut batch));
-            if let Err(failure) = written.and_then(|()| self.compact(compact)) {
-                self.inbox.report(Input::Failed(failure));
+        let mut waiting = Waiting::default();
+        loop {
+            let patience = waiting.full_until.map(|until| until.saturating_duration_since(Instant::now()));
+            if self.queue.take(&mut work, patience) == Taken::Closed {
                 break;
+            }
+            for work in work.drain(..) {
+                waiting.add(work, self.group);
+            }
+            if waiting.full_until.is_some_and(|until| Instant::now() < until) {
+                continue;
+            }
+            match self.work(&mut waiting) {
+                Ok(()) => {
+                    if waiting.full_until.take().is_some() {
+                        tracing::info!("the log's disk has space again");
+                    }
+                }
+                Err(Trouble::Full(reason)) => {
+                    if waiting.full_until.is_none() {
+                        tracing::error!(%reason, "the log's disk is full; writes wait until it has space");
+                    }
+                    self.live.log_full.fetch_add(1, Ordering::Relaxed);
+                    waiting.full_until = Some(Instant::now() + FULL_DISK_RETRY);
+                    continue;
+                }
+                Err(Trouble::Failed(failure)) => {
+                    self.inbox.report(Input::Failed(failure));
+                    break;
+                }
             }
             if self.wal.wants_spare() && !self.spare_under_way.swap(true, Ordering::AcqRel) {
                 self.spares.push(());
@@ -144,34 +200,59 @@ impl<D: Disk, R> Writer<D, R> {
         self.spares.close();
     }
 
-    fn write(&mut self, batch: &mut Vec<(GroupId, Write)>) -> Result<(), Failure> {
+    fn work(&mut self, waiting: &mut Waiting) -> Result<(), Trouble> {
+        if let Some((base, membership)) = &waiting.restart {
+            self.note(*base, membership)?;
+            waiting.restart = None;
+            waiting.is_restart_noted = true;
+        }
+        // What waited for room may find it in segments that the log needs no more.
+        let makes_room = waiting.full_until.is_some() && !waiting.is_restart_noted;
+        if makes_room && waiting.compact.is_some() {
+            self.compact(&mut waiting.compact)?;
+            if let Err(error) = self.wal.spare_maker().make() {
+                tracing::debug!(%error, "no segment is free yet");
+            }
+        }
+        self.write(&mut waiting.batch)?;
+        waiting.is_restart_noted = false;
+        self.compact(&mut waiting.compact)
+    }
+
+    fn write(&mut self, batch: &mut Vec<(GroupId, Write)>) -> Result<(), Trouble> {
         let Some(last) = batch.last().map(|(_, write)| write.id) else { return Ok(()) };
         let start = Instant::now();
-        let written = self.wal.append(batch);
-        batch.clear();
+        self.wal.append(batch).map_err(trouble)?;
         self.live.log_sync.record(start.elapsed());
-        written.map_err(failed)?;
+        batch.clear();
         self.inbox.report(Input::Persisted(last));
         Ok(())
     }
 
     /// Keeps the membership that the log will not name any more.
-    fn note(&mut self, base: LogId, membership: &Membership) -> Result<(), Failure> {
-        let failed = |error| Failure::Io { doing: "cannot write the members", error: Arc::new(error) };
-        self.members.note(base, membership).map_err(failed)
+    fn note(&mut self, base: LogId, membership: &Membership) -> Result<(), Trouble> {
+        self.members.note(base, membership).map_err(|error| match error.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Trouble::Full(error.to_string()),
+            _ => {
+                let doing = "cannot write the members";
+                Trouble::Failed(Failure::Io { doing, error: Arc::new(error) })
+            }
+        })
     }
 
-    fn compact(&mut self, base: Option<(LogId, Arc<Membership>)>) -> Result<(), Failure> {
-        let Some((base, membership)) = base else { return Ok(()) };
-        self.note(base, &membership)?;
-        self.wal.compact(self.group, base).map_err(failed)?;
+    fn compact(&mut self, waiting: &mut Option<(LogId, Arc<Membership>)>) -> Result<(), Trouble> {
+        let Some((base, membership)) = waiting else { return Ok(()) };
+        let base = *base;
+        self.note(base, membership)?;
+        self.wal.compact(self.group, base).map_err(trouble)?;
+        *waiting = None;
         self.inbox.report(Input::Compacted(base));
         Ok(())
     }
 }
 
 /// The error with everything that caused it: the disk's own words matter most.
-fn failed(error: floe_wal::AppendError) -> Failure {
+fn trouble(error: floe_wal::AppendError) -> Trouble {
     let mut reason = error.to_string();
     let mut cause = std::error::Error::source(&error);
     while let Some(error) = cause {
@@ -179,7 +260,13 @@ fn failed(error: floe_wal::AppendError) -> Failure {
         reason.push_str(&error.to_string());
         cause = error.source();
     }
-    Failure::Log { reason }
+    match error {
+        floe_wal::AppendError::NoSpace { .. } => Trouble::Full(reason),
+        floe_wal::AppendError::Poisoned
+        | floe_wal::AppendError::Io { .. }
+        | floe_wal::AppendError::TooLarge { .. }
+        | floe_wal::AppendError::Refused { .. } => Trouble::Failed(Failure::Log { reason }),
+    }
 }
 
 #[cfg(test)]
@@ -224,10 +311,14 @@ mod tests {
         }
 
         fn write(&self, id: u64) {
+            self.write_bytes(id, 9);
+        }
+
+        fn write_bytes(&self, id: u64, bytes: usize) {
             let entry = Entry {
                 id: LogId::new(Term(1), Index(id)),
                 kind: EntryKind::Command,
-                payload: Bytes::from_static(b"a command"),
+                payload: Bytes::from(vec![b'x'; bytes]),
             };
             let entries = vec![entry];
             let write = Write {
@@ -251,6 +342,18 @@ mod tests {
                 self.inbox.take(&mut inputs);
             }
             inputs
+        }
+
+        /// The last write that is reported durable, once that is `last` or later. Reports come in order.
+        fn durable_after(&mut self, mut durable: u64, last: u64) -> u64 {
+            while durable < last {
+                for report in self.reports() {
+                    let Input::Persisted(write) = report else { panic!("only reports of writes") };
+                    assert!(write.0 > durable);
+                    durable = write.0;
+                }
+            }
+            durable
         }
 
         fn stop(mut self) {
@@ -287,11 +390,59 @@ mod tests {
     }
 
     #[test]
+    fn a_full_disk_is_waited_for_and_nothing_is_lost() {
+        let mut bench = Bench::new();
+        // The log has one segment, and there is no room for another.
+        bench.disk.set_space(Some(1 << 20));
+        for id in 1..=8 {
+            bench.write_bytes(id, 100_000);
+        }
+        let mut durable = bench.durable_after(0, 8);
+        bench.write_bytes(9, 500_000);
+        bench.write(10);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while bench.live.status().counters.log_full == 0 {
+            assert!(Instant::now() < deadline, "the disk is not said to be full");
+            std::thread::yield_now();
+        }
+        assert!(bench.inbox.prepare_sleep(true), "nothing was reported while the disk was full");
+        bench.disk.set_space(None);
+        durable = bench.durable_after(durable, 10);
+        assert_eq!(durable, 10);
+        bench.stop();
+    }
+
+    #[test]
+    fn a_full_disk_finds_room_in_what_is_compacted() {
+        let mut bench = Bench::new();
+        bench.disk.set_space(Some(2 << 20));
+        // One after another: what waits together is one batch, and no batch is spread over segments.
+        for id in 1..=16 {
+            bench.write_bytes(id, 100_000);
+            assert_eq!(bench.durable_after(id - 1, id), id);
+        }
+        bench.write_bytes(17, 500_000);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while bench.live.status().counters.log_full == 0 {
+            assert!(Instant::now() < deadline, "the disk is not said to be full");
+            std::thread::yield_now();
+        }
+        let base = LogId::new(Term(1), Index(15));
+        bench.log.work.push(LogWork::Compact(base, Arc::new(Membership::of_voters([NodeId(1)]))));
+        let mut reports = bench.reports();
+        while reports.len() < 2 {
+            reports.extend(bench.reports());
+        }
+        assert!(matches!(reports[..], [Input::Compacted(_), Input::Persisted(WriteId(17))]));
+        bench.stop();
+    }
+
+    #[test]
     fn a_write_that_fails_is_reported_once_and_never_tried_again() {
         let mut bench = Bench::new();
         bench.write(1);
         assert!(matches!(bench.reports()[..], [Input::Persisted(WriteId(1))]));
-        bench.disk.fail(Operation::Sync, 0, std::io::ErrorKind::Other);
+        bench.disk.fail(Operation::Sync, 0, ErrorKind::Other);
         bench.write(2);
         let Some(Input::Failed(Failure::Log { reason })) = bench.reports().pop() else { panic!("a failure") };
         assert!(!reason.is_empty());
