@@ -93,6 +93,13 @@ pub enum Action {
         /// How long it stays down.
         down: u64,
     },
+    /// The disk has no room for another segment of the log.
+    FillDisk {
+        /// Whose.
+        target: Target,
+        /// How long.
+        full: u64,
+    },
     /// The clock runs at this rate from now on.
     ClockRate {
         /// Whose.
@@ -136,6 +143,7 @@ impl Action {
             Self::SlowDisk { .. } => "slow-disk",
             Self::StallDisk { .. } => "stall-disk",
             Self::FailDisk { .. } => "fail-disk",
+            Self::FillDisk { .. } => "fill-disk",
             Self::ClockRate { .. } => "clock-rate",
             Self::ClockJump { .. } => "clock-jump",
             Self::Transfer { .. } => "transfer",

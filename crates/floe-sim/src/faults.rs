@@ -63,6 +63,7 @@ impl World {
             | Action::SlowDisk { target, .. }
             | Action::StallDisk { target, .. }
             | Action::FailDisk { target, .. }
+            | Action::FillDisk { target, .. }
             | Action::ClockRate { target, .. }
             | Action::ClockJump { target, .. } => {
                 let Some(host) = self.find(target) else { return Ok(()) };
@@ -89,6 +90,11 @@ impl World {
                 machine.stalled_until = machine.stalled_until.max(now.plus(stall));
             }
             Action::FailDisk { down, .. } => machine.failing = Some(down),
+            Action::FillDisk { full, .. } => {
+                machine.full_until = machine.full_until.max(now.plus(full));
+                machine.storage.set_full(true);
+                self.queue.push(machine.full_until, Event::Mend(Mend::FullDisk(host)));
+            }
             Action::ClockRate { rate, .. } => {
                 machine.clock.set_rate(now, rate);
                 self.look_at_the_clock(host);
@@ -150,6 +156,13 @@ impl World {
             }
             Mend::Again(Action::Flap { links, period, times }) => self.flap(links, period, times),
             Mend::Again(action) => return self.act(ASKED_AGAIN, action),
+            Mend::FullDisk(host) => {
+                // Another one may have filled it for longer.
+                if self.hosts[host].full_until <= self.now {
+                    self.note(&Happening::Mended { what: "full disk" });
+                    self.hosts[host].storage.set_full(false);
+                }
+            }
             Mend::SlowDisk(host) => {
                 self.note(&Happening::Mended { what: "slow disk" });
                 self.hosts[host].slow = 1;

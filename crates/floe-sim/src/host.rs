@@ -39,6 +39,8 @@ pub(crate) struct Host {
     pub(crate) slow: u32,
     /// Disk writes do not end before.
     pub(crate) stalled_until: Moment,
+    /// The disk has no room for another segment before.
+    pub(crate) full_until: Moment,
     /// When it last learned that its leader is dead.
     pub(crate) evidence_at: Option<Moment>,
     /// The next disk write fails; the process is started again after this long.

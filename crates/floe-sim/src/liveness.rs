@@ -95,6 +95,8 @@ impl World {
         let machine = &mut self.hosts[host];
         machine.slow = 1;
         machine.stalled_until = now;
+        machine.full_until = now;
+        machine.storage.set_full(false);
         machine.failing = None;
         machine.crash_after = None;
         machine.clock.set_rate(now, Rate::TRUE);

@@ -44,13 +44,19 @@ pub enum Mark {
     AnsweredFromTheTable,
     /// A session refuses a request.
     SessionLapsed,
+    /// A write waits for a disk that is full.
+    WaitsForSpace,
+    /// A compaction waits for a disk that is full.
+    CompactionWaitsForSpace,
+    /// A process cannot start because its disk is full.
+    FullAtStart,
     /// Older entries were compacted before they were read for a follower.
     FetchOvertaken,
 }
 
 impl Mark {
     /// Every mark and its name.
-    pub const ALL: [(Self, &'static str); 21] = [
+    pub const ALL: [(Self, &'static str); 24] = [
         (Self::DiesBetweenEffects, "dies-between-effects"),
         (Self::DeposedWhileCounting, "deposed-while-counting"),
         (Self::InstallFinishedAtRestart, "install-finished-at-restart"),
@@ -71,6 +77,9 @@ impl Mark {
         (Self::LeaseBesideOldLeader, "lease-beside-old-leader"),
         (Self::AnsweredFromTheTable, "answered-from-the-table"),
         (Self::SessionLapsed, "session-lapsed"),
+        (Self::WaitsForSpace, "waits-for-space"),
+        (Self::CompactionWaitsForSpace, "compaction-waits-for-space"),
+        (Self::FullAtStart, "full-at-start"),
         (Self::FetchOvertaken, "fetch-overtaken"),
     ];
 

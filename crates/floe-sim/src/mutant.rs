@@ -52,11 +52,13 @@ pub enum HostMutant {
     ApplyRetry,
     /// Proposes what a client sends again without the name of the request.
     RetryWithoutName,
+    /// Drops a write that a full disk has no room for, and reports later ones durable.
+    FullDiskForgets,
 }
 
 impl HostMutant {
     /// Every mutant, its name, and who had the bug.
-    pub const ALL: [(Self, &'static str, &'static str); 23] = [
+    pub const ALL: [(Self, &'static str, &'static str); 24] = [
         (Self::AckBeforeSync, "host-ack-before-sync", "valkey #3887, goraft #150"),
         (Self::ForgetVote, "host-forget-vote", "sofa-jraft #1243"),
         (Self::ForgetHardState, "host-forget-hard-state", "hashicorp/raft #661"),
@@ -103,6 +105,11 @@ impl HostMutant {
             Self::RetryWithoutName,
             "host-retry-without-name",
             "etcd's clients, which send a put again that may have happened",
+        ),
+        (
+            Self::FullDiskForgets,
+            "host-full-disk-forgets",
+            "reliability W9: a write that a full disk has no room for",
         ),
     ];
 

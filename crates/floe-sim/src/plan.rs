@@ -80,11 +80,13 @@ pub enum Feature {
     Witnesses,
     /// Clients have sessions, and send a write again until they know what became of it.
     Sessions,
+    /// Disks have no room for a while.
+    FullDisk,
 }
 
 impl Feature {
     /// Every feature and its name.
-    pub const ALL: [(Self, &'static str); 30] = [
+    pub const ALL: [(Self, &'static str); 31] = [
         (Self::Loss, "loss"),
         (Self::Duplicate, "duplicate"),
         (Self::Replay, "replay"),
@@ -115,6 +117,7 @@ impl Feature {
         (Self::Lease, "lease"),
         (Self::Witnesses, "witnesses"),
         (Self::Sessions, "sessions"),
+        (Self::FullDisk, "full-disk"),
     ];
 
     /// The feature of a name.

@@ -67,6 +67,7 @@ fn intervention(feature: Feature, rng: &mut Rng, voters: &[NodeId], nodes: &[Nod
         Feature::SlowDisk => Action::SlowDisk { target, factor: rng.magnitude(2, 100) as u32, slow: long },
         Feature::StallDisk => Action::StallDisk { target, stall: long },
         Feature::FailDisk => Action::FailDisk { target, down: long },
+        Feature::FullDisk => Action::FillDisk { target, full: long },
         Feature::ClockRate => Action::ClockRate { target, rate: Rate(rng.between(512, 2_048) as u32) },
         Feature::ClockJump => Action::ClockJump { target, ahead: rng.magnitude(MS, 3_600 * SECOND) },
         Feature::Transfer => Action::Transfer { to: *rng.pick(nodes)? },

@@ -9,9 +9,9 @@ use floe_raft::{
     Entry, Fetched, GroupId, HardState, Index, LogId, Membership, NodeId, Restored, Write, WriteId,
 };
 use floe_wal::sim::{Operation, SimDisk};
-use floe_wal::{OpenError, Options, ReadError, Reader, RecoveredGroup, Wal};
+use floe_wal::{AppendError, OpenError, Options, ReadError, Reader, RecoveredGroup, Wal};
 
-use crate::check::{self, Checked, Invariant, broken};
+use crate::check::{self, Invariant, broken};
 use crate::image::LogImage;
 use crate::machine::Machine;
 use crate::marks::{Mark, Marks};
@@ -41,6 +41,8 @@ pub(crate) struct Storage {
     checkpoint: Checkpoint,
     /// What a crash caught under way.
     pending: Vec<Write>,
+    /// There is no room for more.
+    full: bool,
 }
 
 /// The state machine's durable state, replaced as a whole.
@@ -66,9 +68,23 @@ pub(crate) enum Injected {
     Nothing,
 }
 
-/// Why a write is not durable. The host must stop.
+/// Why a write is not durable.
 #[derive(Debug)]
-pub(crate) struct WriteFailed(pub(crate) String);
+pub(crate) enum NotWritten {
+    /// There is no room for it. Nothing was touched, and it may be tried again.
+    Full,
+    /// The host must stop.
+    Failed(String),
+}
+
+impl NotWritten {
+    fn of(error: AppendError) -> Self {
+        match error {
+            AppendError::NoSpace { .. } => Self::Full,
+            error => Self::Failed(error.to_string()),
+        }
+    }
+}
 
 impl Storage {
     /// An empty disk of a member of a new group.
@@ -87,6 +103,15 @@ impl Storage {
             }),
             checkpoint: Checkpoint { machine: Machine::new(plan.sessions), membership: membership.clone() },
             pending: Vec::new(),
+            full: false,
+        }
+    }
+
+    /// Whether there is room: for another segment of the real log, or for anything in the plain one.
+    pub(crate) fn set_full(&mut self, full: bool) {
+        self.full = full;
+        if let Some(real) = &self.real {
+            real.disk.set_space(full.then_some(0));
         }
     }
 
@@ -127,16 +152,18 @@ impl Storage {
     }
 
     /// Makes a batch of writes durable.
-    pub(crate) fn write(&mut self, batch: &[Write], mutant: Option<HostMutant>) -> Result<(), WriteFailed> {
-        if let Some(real) = &mut self.real {
-            real.append(batch)?;
+    pub(crate) fn write(&mut self, batch: &[Write], mutant: Option<HostMutant>) -> Result<(), NotWritten> {
+        match &mut self.real {
+            Some(real) => real.append(batch)?,
+            None if self.full => return Err(NotWritten::Full),
+            None => {}
         }
         for write in batch {
             let done = match mutant {
                 Some(mutant) => write_wrongly(&mut self.image, write, mutant),
                 None => self.image.write(write),
             };
-            done.map_err(|reason| WriteFailed(reason.to_string()))?;
+            done.map_err(|reason| NotWritten::Failed(reason.to_string()))?;
         }
         self.follow_restart();
         Ok(())
@@ -150,7 +177,7 @@ impl Storage {
     }
 
     /// Drops the log's entries up to and including `base`, as far as the checkpoint allows. Returns the new base.
-    pub(crate) fn compact(&mut self, base: LogId) -> Result<Option<LogId>, WriteFailed> {
+    pub(crate) fn compact(&mut self, base: LogId) -> Result<Option<LogId>, NotWritten> {
         if base.index <= self.image.base.index || !self.image.contains(base) {
             return Ok(None);
         }
@@ -160,7 +187,9 @@ impl Storage {
             self.membership = membership;
         }
         if let Some(RealLog { open: Some((wal, _)), .. }) = &mut self.real {
-            wal.compact(GROUP, base).map_err(|error| WriteFailed(error.to_string()))?;
+            wal.compact(GROUP, base).map_err(NotWritten::of)?;
+            // What it frees is a segment for what waits.
+            prepare_spare(wal)?;
         }
         self.image.compact(base);
         Ok(Some(base))
@@ -199,6 +228,7 @@ impl Storage {
             return;
         }
         let survivors = rng.below(self.pending.len() as u64 + 1) as usize;
+        let survivors = if self.full { 0 } else { survivors };
         for write in &self.pending[..survivors] {
             if self.image.write(write).is_err() {
                 break;
@@ -207,25 +237,29 @@ impl Storage {
         self.pending.clear();
     }
 
-    /// What a process finds on this disk when it starts. `tail` limits how many of the newest entries it is handed.
+    /// What a process finds on this disk when it starts, or nothing if it cannot start because the disk is full. `tail`
+    /// limits how many of the newest entries it is handed.
     pub(crate) fn restore(
         &mut self,
         tail: usize,
         mutant: Option<HostMutant>,
         marks: &mut Marks,
-    ) -> Result<Restored, Box<check::Violation>> {
+    ) -> Result<Option<Restored>, Box<check::Violation>> {
         if let Some(real) = &mut self.real {
             let found = real.open(self.node, !self.pending.is_empty(), marks)?;
+            let Some(found) = found else { return Ok(None) };
             check::recovers(self.node, &self.image, &self.pending, &found)?;
             self.image = found;
             self.pending.clear();
         }
         self.follow_restart();
         self.spoil(mutant);
-        self.finish_install(marks)?;
+        if !self.finish_install(marks)? {
+            return Ok(None);
+        }
         let Self { image, membership, checkpoint, .. } = self;
         let newest = image.entries.len().saturating_sub(tail);
-        Ok(Restored {
+        Ok(Some(Restored {
             hard_state: image.hard_state,
             base: image.base,
             terms: image.terms(),
@@ -238,14 +272,15 @@ impl Storage {
             },
             memberships: image.memberships(),
             applied: checkpoint.machine.applied().index,
-        })
+        }))
     }
 
     /// A snapshot was installed, and the log was not restarted after it before the crash: that is done now.
-    fn finish_install(&mut self, marks: &mut Marks) -> Checked {
+    /// False if there is no room for it.
+    fn finish_install(&mut self, marks: &mut Marks) -> Result<bool, Box<check::Violation>> {
         let applied = self.checkpoint.machine.applied();
         if applied.index <= self.image.base.index || self.image.contains(applied) {
-            return Ok(());
+            return Ok(true);
         }
         // The term of the snapshot may not be durable either. To enter it without a vote is safe: nothing was said
         // in it, for what is said waits for its term.
@@ -260,8 +295,13 @@ impl Storage {
             truncate_from: None,
             entries: Vec::new(),
         };
-        self.write(&[restart], None)
-            .map_err(|WriteFailed(reason)| broken(Invariant::Restarts, format!("n{}: {reason}", self.node)))
+        match self.write(&[restart], None) {
+            Ok(()) => Ok(true),
+            Err(NotWritten::Full) => Ok(false),
+            Err(NotWritten::Failed(reason)) => {
+                Err(broken(Invariant::Restarts, format!("n{}: {reason}", self.node)))
+            }
+        }
     }
 
     /// What a host that breaks its contract does to its own disk.
@@ -297,17 +337,25 @@ fn write_wrongly(image: &mut LogImage, write: &Write, mutant: HostMutant) -> Res
     Ok(())
 }
 
+/// Makes the next segment, if one is wanted. That there is no room for it is no matter before it is needed.
+fn prepare_spare(wal: &Wal<SimDisk>) -> Result<(), NotWritten> {
+    if !wal.wants_spare() {
+        return Ok(());
+    }
+    match wal.spare_maker().make() {
+        Err(error) if !error.is_no_space() => Err(NotWritten::Failed(error.to_string())),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
 impl RealLog {
-    fn append(&mut self, batch: &[Write]) -> Result<(), WriteFailed> {
+    fn append(&mut self, batch: &[Write]) -> Result<(), NotWritten> {
         let Some((wal, _)) = &mut self.open else {
-            return Err(WriteFailed("the log is not open".to_string()));
+            return Err(NotWritten::Failed("the log is not open".to_string()));
         };
         let batch: Vec<(GroupId, Write)> = batch.iter().map(|write| (GROUP, write.clone())).collect();
-        wal.append(&batch).map_err(|error| WriteFailed(error.to_string()))?;
-        if wal.wants_spare() {
-            wal.spare_maker().make().map_err(|error| WriteFailed(error.to_string()))?;
-        }
-        Ok(())
+        wal.append(&batch).map_err(NotWritten::of)?;
+        prepare_spare(wal)
     }
 
     /// Cuts the power in the middle of the write, or fails one of its operations, and loses what was not synced.
@@ -326,14 +374,15 @@ impl RealLog {
         self.disk.crash(rng.number());
     }
 
-    /// Opens the log. When a write was `interrupted`, and the log cannot tell whether it was acknowledged, somebody who
+    /// Opens the log; nothing if there is no room to. When a write was `interrupted`, and the log cannot tell whether it was acknowledged, somebody who
     /// knows that it was not lets it be dropped, as an operator would; nobody may when no write was under way.
     fn open(
         &mut self,
         node: NodeId,
         interrupted: bool,
         marks: &mut Marks,
-    ) -> Result<LogImage, Box<check::Violation>> {
+    ) -> Result<Option<LogImage>, Box<check::Violation>> {
+        self.open = None;
         let options = Options {
             segment_bytes: SEGMENT_BYTES,
             #[cfg(feature = "mutants")]
@@ -347,9 +396,14 @@ impl RealLog {
             }
             opened => opened,
         };
-        let (wal, mut groups): (_, BTreeMap<GroupId, RecoveredGroup>) = opened.map_err(|error| {
-            broken(Invariant::LogIsWhole, format!("n{node} cannot open its log: {error}"))
-        })?;
+        let (wal, mut groups): (_, BTreeMap<GroupId, RecoveredGroup>) = match opened {
+            Ok(opened) => opened,
+            Err(OpenError::NoSpace { .. }) => return Ok(None),
+            Err(error) => {
+                let what = format!("n{node} cannot open its log: {error}");
+                return Err(broken(Invariant::LogIsWhole, what));
+            }
+        };
         let reader = wal.reader();
         let group = groups.remove(&GROUP).unwrap_or_default();
         let mut image = LogImage { base: group.base, hard_state: group.hard_state, ..LogImage::default() };
@@ -374,6 +428,6 @@ impl RealLog {
             ));
         }
         self.open = Some((wal, reader));
-        Ok(image)
+        Ok(Some(image))
     }
 }

@@ -84,6 +84,10 @@ pub(crate) enum Happening<'a> {
     WriteFailed {
         node: NodeId,
     },
+    /// The disk is full, and what waits for it goes on waiting.
+    NoSpace {
+        node: NodeId,
+    },
     Fetched {
         node: NodeId,
         first: Index,
@@ -414,6 +418,7 @@ impl Happening<'_> {
             }
             Self::Written { node, last } => at_entry(out, "written", *node, *last),
             Self::WriteFailed { node } => at(out, "write-failed", *node),
+            Self::NoSpace { node } => at(out, "no-space", *node),
             Self::Fetched { node, first, count, outcome } => {
                 at(out, "fetched", *node);
                 out.number("first", first.0);

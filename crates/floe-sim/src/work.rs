@@ -9,10 +9,13 @@ use crate::host::{Input, Job, Received};
 use crate::machine::{Command, Effect, Machine};
 use crate::marks::Mark;
 use crate::mutant::HostMutant;
-use crate::storage::{Checkpoint, Injected, WriteFailed};
+use crate::storage::{Checkpoint, Injected, NotWritten};
 use crate::trace::{EventId, Happening};
 use crate::workload::Answer;
 use crate::world::{At, Event, World};
+
+/// How long a full disk is left alone.
+pub(crate) const FULL_DISK_RETRY: u64 = 100 * MS;
 
 impl World {
     /// Gives all writes that wait to the disk, if it is free: one batch at a time.
@@ -52,12 +55,20 @@ impl World {
         let Some(write) = batch.last().map(|last| last.id) else { return Ok(()) };
         let shrinks =
             batch.iter().any(|write| write.truncate_from.is_some() || write.restart_after.is_some());
-        if let Err(WriteFailed(reason)) = machine.storage.write(&batch, mutant) {
-            if failing.is_some() {
+        match machine.storage.write(&batch, mutant) {
+            Ok(()) => {}
+            Err(_) if failing.is_some() => {
                 life.writing = batch;
                 return self.write_failed(at.host, failing);
             }
-            return Err(broken(Invariant::LogIsWhole, format!("n{id} cannot write its log: {reason}")));
+            Err(NotWritten::Full) if mutant == Some(HostMutant::FullDiskForgets) => {}
+            Err(NotWritten::Full) => {
+                life.writing = batch;
+                return self.wait_for_space(at);
+            }
+            Err(NotWritten::Failed(reason)) => {
+                return Err(broken(Invariant::LogIsWhole, format!("n{id} cannot write its log: {reason}")));
+            }
         }
         let last = machine.storage.image().last();
         self.cause = EventId(0);
@@ -67,6 +78,17 @@ impl World {
         }
         self.input(at.host, Input::Persisted(write))?;
         if self.hosts[at.host].is_paused() { Ok(()) } else { self.start_writing(at.host) }
+    }
+
+    /// The disk is full. A compaction that waits comes first, because it may make room, and what is to be written is
+    /// tried again later.
+    fn wait_for_space(&mut self, at: At) -> Checked {
+        self.marks.reach(Mark::WaitsForSpace);
+        self.queue.push(self.now.plus(FULL_DISK_RETRY), Event::Written(at));
+        let node = self.hosts[at.host].id;
+        self.cause = EventId(0);
+        self.cause = self.note(&Happening::NoSpace { node });
+        self.compact(at.host)
     }
 
     /// A write failed, perhaps half done: the process stops, as it must.
@@ -80,11 +102,23 @@ impl World {
     fn compact(&mut self, host: usize) -> Checked {
         let machine = &mut self.hosts[host];
         let id = machine.id;
-        let Some(base) = machine.life.as_mut().and_then(|life| life.compact_to.take()) else { return Ok(()) };
-        let compacted = machine.storage.compact(base).map_err(|WriteFailed(reason)| {
-            broken(Invariant::LogIsWhole, format!("n{id} cannot compact its log to {base}: {reason}"))
-        })?;
-        let Some(base) = compacted else { return Ok(()) };
+        let Some(life) = machine.life.as_mut() else { return Ok(()) };
+        let Some(base) = life.compact_to.take() else { return Ok(()) };
+        let base = match machine.storage.compact(base) {
+            Ok(Some(base)) => base,
+            Ok(None) => return Ok(()),
+            Err(NotWritten::Full) => {
+                life.compact_to = Some(base);
+                self.marks.reach(Mark::CompactionWaitsForSpace);
+                return Ok(());
+            }
+            Err(NotWritten::Failed(reason)) => {
+                return Err(broken(
+                    Invariant::LogIsWhole,
+                    format!("n{id} cannot compact its log to {base}: {reason}"),
+                ));
+            }
+        };
         self.note(&Happening::Compacted { node: id, base });
         self.input(host, Input::Compacted(base))
     }

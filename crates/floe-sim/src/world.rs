@@ -18,6 +18,7 @@ use crate::rng::{Rng, Stream};
 use crate::stage::Backstage;
 use crate::storage::Storage;
 use crate::trace::{EventId, Happening, Trace};
+use crate::work::FULL_DISK_RETRY;
 use crate::workload::Workload;
 
 /// A simulated cluster with its clients and its misfortunes.
@@ -117,6 +118,7 @@ pub(crate) enum Mend {
         times: u32,
     },
     SlowDisk(usize),
+    FullDisk(usize),
     /// The intervention goes on.
     Again(crate::action::Action),
 }
@@ -161,6 +163,7 @@ impl World {
                 wiped: false,
                 slow: 1,
                 stalled_until: Moment(0),
+                full_until: Moment(0),
                 failing: None,
                 evidence_at: None,
                 crash_after: None,
@@ -356,7 +359,12 @@ impl World {
         if machine.life.is_some() || machine.wiped || machine.retired {
             return Ok(());
         }
-        let mut restored = machine.storage.restore(tail, mutant, &mut self.marks)?;
+        let Some(mut restored) = machine.storage.restore(tail, mutant, &mut self.marks)? else {
+            // Whoever starts processes tries again.
+            self.marks.reach(Mark::FullAtStart);
+            self.queue.push(self.now.plus(FULL_DISK_RETRY), Event::Restart(host));
+            return Ok(());
+        };
         if mutant == Some(HostMutant::ApplyTwice) {
             restored.applied = restored.applied.prev().max(restored.base.index);
         }

@@ -49,6 +49,11 @@ impl GroupsWorld {
                 let Some(host) = self.find(target) else { return Ok(()) };
                 self.stall(host, now.plus(stall));
             }
+            // To the core a disk that is full is one that hangs.
+            Action::FillDisk { target, full } => {
+                let Some(host) = self.find(target) else { return Ok(()) };
+                self.stall(host, now.plus(full));
+            }
             Action::FailDisk { target, down } => {
                 let Some(host) = self.find(target) else { return Ok(()) };
                 self.hosts[host].failing = Some(down);

@@ -55,5 +55,6 @@ mutants! {
     a_snapshot_without_sessions: SnapshotWithoutSessions, 300, [StateMatches];
     a_retry_done_again: ApplyRetry, 300, [StateMatches];
     a_retry_without_its_name: RetryWithoutName, 300, [ExactlyOnce];
+    a_write_that_a_full_disk_forgets: FullDiskForgets, 300, [DurableBeforeSaid, CommittedIsDurable, LogIsWhole];
     an_id_used_again: ReuseId, 300, [OneVote, CommittedIsDurable, MonotonicTerm, NoFalseAlarm, ElectionSafety];
 }
