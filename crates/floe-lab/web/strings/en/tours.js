@@ -176,6 +176,20 @@ export default {
   "tour.log-repair.end":
     "All logs are the same. This is **log matching**: if two logs agree in one entry, they agree in everything before it.",
 
+  "tour.pipeline.title": "Batches and a pipeline",
+  "tour.pipeline.about":
+    "A message to the other side of the world takes its time. The leader does not wait for each answer.",
+  "tour.pipeline.start":
+    "These nodes are far apart: a message takes 40 ms, one way. If the leader waited for the answer to each entry, it could write only twelve a second.",
+  "tour.pipeline.asked": "A client asks for \"set 1\", and a moment later ...",
+  "tour.pipeline.first": "... for \"add 1\". The first entry is on its way to the followers.",
+  "tour.pipeline.second":
+    "The second one follows **before the first is answered**: two messages to node 2 are under way at once. This is a **pipeline**. Its window is limited, in messages and in bytes.",
+  "tour.pipeline.away": "Node 3 dies before the first entry has reached it. Three more changes follow.",
+  "tour.pipeline.batch":
+    "When it is back it gets all five entries in **one message**, and writes them to its disk with one write: a **batch**. The more there is to send, the larger the batches grow.",
+  "tour.pipeline.end": "The order is that of the log all the same, and so is the result: 5.",
+
   "tour.snapshot.title": "A snapshot for a node that lags",
   "tour.snapshot.about":
     "Logs cannot grow for ever. A node that was away too long gets the state instead of the entries.",
@@ -220,6 +234,76 @@ export default {
   "tour.figure-8.i":
     "All agree in the end, and the verdict holds, since nobody was told that \"set 2\" was done. The tour \"Break it: count old terms\" runs the same steps with the rule switched off.",
 
+  "tour.phase-1.title": "The leader dies (1): before the request arrives",
+  "tour.phase-1.about":
+    "The first of seven moments at which a leader can die. Nothing has happened yet, and a retry is all it takes.",
+  "tour.phase-1.start":
+    "Seven tours look at the same question: a client asks for \"add 5\", and the leader dies **at the worst moment**. What does the client know, and what is in the logs?",
+  "tour.phase-1.dead": "**Moment 1.** The leader is dead before the request arrives. No log has it.",
+  "tour.phase-1.elect": "The others elect node 2.",
+  "tour.phase-1.retry": "The client tries again, at the new leader, and succeeds.",
+  "tour.phase-1.end": "The old leader comes back as a follower and learns the rest. This was the easy one.",
+
+  "tour.phase-2.title": "The leader dies (2): only its own log has it",
+  "tour.phase-2.about":
+    "The entry is on one disk only. It is lost without having been acknowledged, and overwritten later.",
+  "tour.phase-2.start": "Node 1 leads.",
+  "tour.phase-2.alone":
+    "**Moment 2.** The leader has written \"add 5\" to its own disk, and before anything leaves ...",
+  "tour.phase-2.dies":
+    "... it dies. Its disk keeps the entry. The others know nothing of it and elect node 2, whose no-op takes the place at index 2. The client has **no answer**: for it, the outcome is unknown.",
+  "tour.phase-2.retry": "It retries, and the new leader commits \"add 5\" as entry 3.",
+  "tour.phase-2.end":
+    "The old leader returns. Its own entry 2 is of an old term and not committed: it is **overwritten**. The value is 5, not 10.",
+
+  "tour.phase-3.title": "The leader dies (3): all followers have it",
+  "tour.phase-3.about":
+    "Every log has the entry, but the leader never heard so. The next leader commits it, and a retry must not add twice.",
+  "tour.phase-3.start": "Node 1 leads.",
+  "tour.phase-3.all":
+    "**Moment 3.** The followers have written the entry, but their answers get lost. The leader does not know that a majority has it.",
+  "tour.phase-3.dies":
+    "It dies. The new leader has the entry, and commits it together with its own no-op. `x` is 5, and the client knows **nothing** of it.",
+  "tour.phase-3.retry":
+    "The client retries, with the **same session and number**. The nodes see that this request was applied before, and answer with the first result. `x` stays 5.",
+  "tour.phase-3.end":
+    "Without the session it would be 10. The tour \"Retry with and without a session\" shows both.",
+
+  "tour.phase-4.title": "The leader dies (4): some followers have it",
+  "tour.phase-4.about":
+    "On fewer than a majority: it may live or vanish. On a majority: it lives. An acknowledged write is never lost.",
+  "tour.phase-4.start": "Five nodes, node 1 leads.",
+  "tour.phase-4.few":
+    "**Moment 4, first case.** The entry is on nodes 1 and 2: two of five, fewer than a majority. Then the leader dies.",
+  "tour.phase-4.other":
+    "Say that node 2 is away, too. The others elect a leader who has never seen the entry. It will be overwritten. (Had node 2 been there and been elected, it would have survived. Both are right: nobody was promised anything.)",
+  "tour.phase-4.other-end": "The retry commits it once, and all logs converge.",
+  "tour.phase-4.many": "**Second case**, from the beginning: node 1 leads.",
+  "tour.phase-4.majority": "This time nodes 1, 2 and 3 have the entry: **a majority**. The answers are lost.",
+  "tour.phase-4.must":
+    "Node 4 asks for votes first, but its log is behind those of nodes 2 and 3. It cannot win **without the entry**, and so the entry survives every election.",
+
+  "tour.phase-5.title": "The leader dies (5): committed, nobody else knows",
+  "tour.phase-5.about":
+    "The client has its answer, and the only node that knows about the commit dies. The write survives.",
+  "tour.phase-5.start": "Node 1 leads.",
+  "tour.phase-5.answered":
+    "**Moment 5.** The entry is committed at the leader, and the client has its answer. The followers have the entry, but do not know that it is committed.",
+  "tour.phase-5.dies":
+    "Now it dies. The new leader has the entry and cannot tell whether it was committed. It need not: it **never drops** what is in its log.",
+  "tour.phase-5.end": "Its no-op commits everything before it. What a client was told stays true.",
+
+  "tour.phase-6.title": "The leader dies (6): committed everywhere, no answer",
+  "tour.phase-6.about": "All that is missing is the answer. The retry gets the first result.",
+  "tour.phase-6.start":
+    "Node 1 leads. In this world a node needs 60 ms to apply an entry, so that there is time to watch.",
+  "tour.phase-6.committed":
+    "**Moment 6.** All three nodes know that \"add 5\" is committed. The leader is just about to apply it and to answer ...",
+  "tour.phase-6.dies":
+    "... and dies. The others apply the entry. The value is 5, and the client has heard nothing.",
+  "tour.phase-6.retry":
+    "It asks again with the same session and number. The answer is that of the first time: 5. Nothing is added twice.",
+
   "tour.phase-7.title": "The leader is cut off (7): two leaders",
   "tour.phase-7.about":
     "Not dead, only cut off: two leaders in different terms. Only the side with the majority commits.",
@@ -231,6 +315,22 @@ export default {
     "Both are asked to write. Only one of them can reach a majority, because **there is only one majority**.",
   "tour.phase-7.heal":
     "When the network heals, the old leader sees the higher term, steps down, and takes the other log. Nothing that was acknowledged is lost.",
+
+  "tour.retry.title": "Retry with and without a session",
+  "tour.retry.about": "The same accident twice: once the value becomes 10, once it stays 5.",
+  "tour.retry.start":
+    "A client asks for \"add 5\" and does not get an answer. It does not know whether the change was made. Should it ask again?",
+  "tour.retry.lost":
+    "**Without a session.** The entry reaches all logs; the answers to the leader are lost, and the leader dies.",
+  "tour.retry.again": "The new leader commits it. The change **was** made.",
+  "tour.retry.twice":
+    "The client asks again, as if for the first time. Now `x` is **10**. Raft did nothing wrong: it was given two requests.",
+  "tour.retry.session":
+    "**With a session**, from the beginning. Each request carries the client's session and a number.",
+  "tour.retry.session-lost": "The same accident ...",
+  "tour.retry.session-again": "... the same new leader ...",
+  "tour.retry.once":
+    "... and the retry. The number was seen before, so the stored answer is given, and `x` is **5**. The table of sessions is part of the replicated state: every node has it, and every snapshot.",
 
   "tour.stale-read.title": "A stale read",
   "tour.stale-read.about": "Reading whatever a node has is fast, and sometimes wrong by a few seconds.",
@@ -290,6 +390,13 @@ export default {
   "tour.learner.catch-up": "It comes back and catches up.",
   "tour.learner.promote":
     "Now it is **promoted**. The leader checks first that it has caught up. From here on a majority is three of four.",
+  "tour.learner.other": "**The other way: join first, sync later.** The same cluster, from the beginning.",
+  "tour.learner.other-join":
+    "Node 4 becomes a voter at once. Its log is empty, and the link to it is slow. Still it counts: a majority is three of four from now on.",
+  "tour.learner.other-stall":
+    "Now one node fails. Two have the entry, three are needed, and **every write waits** until the newcomer has caught up.",
+  "tour.learner.other-end":
+    "Nothing is lost, but the clients noticed. As a learner it would have caught up without anybody waiting. floe offers both; the learner is the better habit.",
 
   "tour.joint.title": "Joint consensus: from 3 to 5, then the leader leaves",
   "tour.joint.about":

@@ -1,0 +1,75 @@
+// A retry without a session applies twice; with one, once.
+
+export default {
+  id: "retry",
+  settings: { version: 1, seed: 28, voters: 3, timeouts_ms: { 1: [150], 2: [200], 3: [290] } },
+  steps: [
+    {
+      text: "tour.retry.start", until: { all: { leader: 1, commit: 1 } }, limit_ms: 500,
+      focus: ["node:1"],
+      speed: 1,
+      claims: [{ node: 1, role: "leader" }],
+    },
+    {
+      text: "tour.retry.lost",
+      do: [{ do: "cut", from: [2, 3], to: [1], both: false }, { do: "add", key: "x", value: 5, node: 1 }],
+      until: { all: { texts: ["add x 5"], durable: 2 } }, limit_ms: 300,
+      focus: ["log"],
+      speed: 0.05,
+      claims: [{ all: { texts: ["add x 5"] } }, { op: 0, state: "waiting" }],
+    },
+    {
+      text: "tour.retry.again",
+      do: [{ do: "crash", node: 1 }, { do: "heal" }],
+      until: { nodes: [2, 3], all: { leader: 2, value: { x: 5 } } },
+      limit_ms: 1500,
+      focus: ["node:2"],
+      speed: 0.2,
+      claims: [{ nodes: [2, 3], all: { value: { x: 5 } } }, { op: 0, state: { not: "answered" } }],
+    },
+    {
+      text: "tour.retry.twice",
+      do: [{ do: "add", key: "x", value: 5, node: 2 }],
+      until: { op: -1, state: "answered" }, limit_ms: 500,
+      focus: ["client", "nodes"],
+      speed: 0.1,
+      claims: [{ node: 2, value: { x: 10 }, texts: ["add x 5", "add x 5"] }],
+    },
+    {
+      text: "tour.retry.session",
+      settings: { version: 1, seed: 28, voters: 3, timeouts_ms: { 1: [150], 2: [200], 3: [290] } },
+      until: { all: { leader: 1, commit: 1 } }, limit_ms: 500,
+      focus: ["node:1"],
+      speed: 1,
+      claims: [{ node: 1, role: "leader" }],
+    },
+    {
+      text: "tour.retry.session-lost",
+      do: [
+        { do: "cut", from: [2, 3], to: [1], both: false },
+        { do: "add", key: "x", value: 5, node: 1, request: [1, 1] },
+      ],
+      until: { all: { texts: ["add x 5"], durable: 2 } }, limit_ms: 300,
+      focus: ["log"],
+      speed: 0.1,
+      claims: [{ all: { texts: ["add x 5"] } }, { op: 0, state: "waiting" }],
+    },
+    {
+      text: "tour.retry.session-again",
+      do: [{ do: "crash", node: 1 }, { do: "heal" }],
+      until: { nodes: [2, 3], all: { leader: 2, value: { x: 5 } } },
+      limit_ms: 1500,
+      focus: ["node:2"],
+      speed: 0.2,
+      claims: [{ nodes: [2, 3], all: { value: { x: 5 } } }],
+    },
+    {
+      text: "tour.retry.once",
+      do: [{ do: "add", key: "x", value: 5, node: 2, request: [1, 1] }],
+      until: { op: -1, state: "answered" }, limit_ms: 500,
+      focus: ["client", "nodes"],
+      speed: 0.1,
+      claims: [{ op: -1, answer: "5" }, { node: 2, value: { x: 5 } }, { verdict: "holds" }],
+    },
+  ],
+};
