@@ -78,7 +78,7 @@ export class NodeGlyph {
     if (!narrow) set(p.figures, { y: Number(p.role.getAttribute("y")) + (values ? 33 : 18) });
     text(p.figures, narrow && vote && !many ? `${figuresText(node, true)} · ${vote}` : figuresText(node, narrow || many));
     this.#drawPips(node, state);
-    this.#drawBadges(node, state);
+    this.#drawBadges(node, state, !narrow && !values ? -15 : 0);
     p.halo.setAttribute("aria-label", nodeSentence(node));
   }
 
@@ -98,12 +98,12 @@ export class NodeGlyph {
     });
   }
 
-  #drawBadges(node, state) {
+  #drawBadges(node, state, up) {
     const badges = badgesOf(node, state);
     const rows = badges.map((badge, at) => {
       const width = 12 + [...badge.text].reduce((sum, c) => sum + (c.codePointAt(0) > 0x2e80 ? 11 : 6.4), 0);
       const { x, y, side } = this.#badgeAt;
-      return svg("g", { class: `badge ${badge.kind}`, transform: `translate(${side < 0 ? x - width : x} ${y + at * 19})` },
+      return svg("g", { class: `badge ${badge.kind}`, transform: `translate(${side < 0 ? x - width : x} ${y + up + at * 19})` },
         svg("rect", { width, height: 16, rx: 8 }), svg("text", { x: width / 2, y: 11.5, "text-anchor": "middle" }, badge.text));
     });
     this.#parts.badges.replaceChildren(...rows);
