@@ -8,28 +8,37 @@ const MANY = 6;
 /** Places for a stage of this size with so many nodes. All lengths are CSS pixels. */
 export function layout(width, height, count, withClients) {
   const narrow = width < 560;
-  const radius = narrow ? (count > 5 ? 18 : 24) : Math.max(20, Math.min(38, Math.min(width, height) * (count > 7 ? 0.062 : 0.085)));
+  const many = count > MANY;
+  const most = Math.min(width, height) * (many ? 0.062 : 0.085);
+  const radius = narrow ? (count > 5 ? 18 : 24) : Math.max(24, Math.min(38, most));
+  const ring = radius + 9;
   const rail = !withClients ? { side: "none", size: 0 } : narrow ? { side: "top", size: 60 } : { side: "left", size: 172 };
   const left = rail.side === "left" ? rail.size : 0;
   const top = rail.side === "top" ? rail.size : 0;
-  // On a desk the words of a node stand beside it, away from the middle; on a phone there is room only below it.
-  const beside = !narrow;
-  const ring = radius + 9;
-  const many = count > MANY;
-  const marginX = beside ? ring + (many ? SHORT_LABEL_WIDTH : LABEL_WIDTH) : ring + 22;
+  // On a desk the words of a node stand beside it, away from the middle; where that is too wide, below it.
+  const label = ring + (many ? SHORT_LABEL_WIDTH : LABEL_WIDTH);
+  const beside = !narrow && (width - left) / 2 - label > ring * 2.4;
+  const marginX = beside ? label : ring + (narrow ? 22 : 60);
   const above = ring + (narrow ? 14 : 24);
-  const below = beside ? ring + 12 : ring + 38;
-  const centre = { x: left + (width - left) / 2, y: top + above + (height - top - above - below) / 2 };
+  const below = beside ? ring + 14 : ring + (narrow ? 42 : 60);
   const rx = Math.max(40, (width - left) / 2 - marginX);
   const ry = Math.max(40, (height - top - above - below) / 2);
-  const stretch = narrow ? rx : Math.min(rx, ry * (many ? 2.8 : 1.9));
-  const places = [];
+  const centre = { x: left + (width - left) / 2, y: top + above + ry };
+  const units = [];
   for (let place = 0; place < count; place += 1) {
     const angle = 2 * Math.PI * (place / count) - Math.PI / 2 + (count === 2 ? Math.PI / 2 : 0);
-    const x = centre.x + stretch * Math.cos(angle);
-    const side = !beside ? "below" : x < centre.x - 1 ? "left" : "right";
-    places.push({ x, y: centre.y + ry * Math.sin(angle), angle, side });
+    units.push({ x: Math.cos(angle), y: Math.sin(angle) });
   }
+  // A triangle or a pentagon does not fill a circle from top to bottom; here it fills its room.
+  const highest = Math.min(...units.map((unit) => unit.y));
+  const lowest = Math.max(...units.map((unit) => unit.y));
+  const tall = lowest - highest > 0.01;
+  const reach = narrow ? rx : Math.min(rx, ry * (many ? 2.8 : 1.9));
+  const places = units.map((unit) => {
+    const x = centre.x + reach * unit.x;
+    const side = !beside ? "below" : x < centre.x - 1 ? "left" : "right";
+    return { x, y: tall ? centre.y + ry * (2 * ((unit.y - highest) / (lowest - highest)) - 1) : centre.y, side };
+  });
   return { width, height, radius, ring, narrow, many, rail, centre, places };
 }
 

@@ -12,7 +12,7 @@ export class NodeGlyph {
   #timer = null;
   #layout;
   #key = "";
-  #badgeAt = { x: 0, y: 0, side: 1 };
+  #badgeAt = { x: 0, y: 0, side: 1, beside: false };
   #base = "node";
   #marks = "";
 
@@ -31,13 +31,13 @@ export class NodeGlyph {
     const side = { left: -1, right: 1, below: 0 }[place.side];
     const anchor = { left: "end", right: "start", below: "middle" }[place.side];
     const x = side * (ring + 14);
-    const y = side === 0 ? ring + 15 : -12;
+    const y = side === 0 ? ring + 19 : -12;
     p.role = svg("text", { "aria-hidden": "true", class: "node-role", "text-anchor": anchor, x, y });
-    p.value = svg("text", { "aria-hidden": "true", class: "node-value", "text-anchor": anchor, x, y: y + (side === 0 ? 0 : 17) });
-    p.figures = svg("text", { "aria-hidden": "true", class: "node-figures", "text-anchor": anchor, x, y: y + (side === 0 ? 14 : 33) });
+    p.value = svg("text", { "aria-hidden": "true", class: "node-value", "text-anchor": anchor, x, y: y + 17 });
+    p.figures = svg("text", { "aria-hidden": "true", class: "node-figures", "text-anchor": anchor, x, y: y + 33 });
     p.pips = svg("g", { class: "pips", transform: `translate(0 ${-ring - 13})` });
     p.badges = svg("g", { class: "badges", "aria-hidden": "true" });
-    this.#badgeAt = side === 0 ? { x: ring * 0.75, y: -ring * 0.9, side: 1 } : { x, y: y + 41, side };
+    this.#badgeAt = side === 0 ? { x: ring * 0.75, y: -ring * 0.9, side: 1, beside: false } : { x, y: y + 41, side, beside: true };
     p.disk = svg("g", { class: "disk", transform: side === 0 ? `translate(${-ring - 9} ${radius * 0.6})` : `translate(${-side * (ring * 0.86)} ${ring * 0.86})` },
       svg("path", { d: "M-7,-4C-7,-7.5 7,-7.5 7,-4V4C7,7.5 -7,7.5 -7,4ZM-7,-4C-7,-0.5 7,-0.5 7,-4" }));
     this.root = svg("g", { class: "node", transform: `translate(${place.x.toFixed(1)} ${place.y.toFixed(1)})` },
@@ -55,7 +55,7 @@ export class NodeGlyph {
   update(node, state) {
     const p = this.#parts;
     const look = nodeLook(node);
-    this.#base = `node look-${look} status-${node.status}`;
+    this.#base = `node look-${look} status-${node.status}${this.#layout.radius < 30 ? " small" : ""}`;
     set(this.root, { class: this.#base + this.#marks, "data-node": node.id });
     this.#timer = node.timer && node.timer.kind !== "none" && node.status === "up" ? node.timer : null;
     set(p.ring, { visibility: this.#timer ? "visible" : "hidden", class: `ring timer-${this.#timer?.kind ?? "none"}` });
@@ -75,10 +75,10 @@ export class NodeGlyph {
     const beside = narrow ? values : many ? "" : vote;
     p.role.replaceChildren(node.name ? `${node.name} · ${roleText(node)}` : roleText(node), ...(beside ? [svg("tspan", { class: narrow ? "node-value" : "node-vote", dx: narrow ? 5 : 7 }, beside)] : []));
     text(p.value, narrow ? "" : many ? values.slice(0, 16) : values);
-    if (!narrow) set(p.figures, { y: Number(p.role.getAttribute("y")) + (values ? 33 : 18) });
+    set(p.figures, { y: Number(p.role.getAttribute("y")) + (narrow ? 14 : values ? 33 : 18) });
     text(p.figures, narrow && vote && !many ? `${figuresText(node, true)} · ${vote}` : figuresText(node, narrow || many));
     this.#drawPips(node, state);
-    this.#drawBadges(node, state, !narrow && !values ? -15 : 0);
+    this.#drawBadges(node, state, !values && this.#badgeAt.beside ? -15 : 0);
     p.halo.setAttribute("aria-label", nodeSentence(node));
   }
 
