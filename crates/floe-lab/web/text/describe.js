@@ -105,7 +105,7 @@ function isOne(event) {
 }
 
 /** The most special sentence that there is for an event. */
-function keyOf(event, lab) {
+function keyOf(event) {
   const base = `event.${event.kind}`;
   const special = (part) => (part !== undefined && has(`${base}.${part}`) ? `${base}.${part}` : null);
   switch (event.kind) {
@@ -124,10 +124,6 @@ function keyOf(event, lab) {
     case "writing":
       if (event.entries > 0) return special(event.truncate_from ? "truncate" : isOne(event) ? "entry" : "entries") ?? base;
       return special(event.term !== undefined ? "state" : undefined) ?? base;
-    case "written": {
-      const asked = lab?.events[event.cause - 1];
-      return special(asked?.kind === "writing" && asked.entries === 0 ? "state" : undefined) ?? base;
-    }
     case "answered":
       return special(event.outcome) ?? base;
     case "invoked":
@@ -159,7 +155,7 @@ export function describe(event, lab) {
   }
   if (event.kind === "change") values.outcome = has(`change.${event.outcome}`) ? t(`change.${event.outcome}`) : event.outcome;
   if (event.kind === "violated") values.invariant = invariantName(event.invariant);
-  const key = keyOf(event, lab);
+  const key = keyOf(event);
   if (!has(key)) return t("event.other", { kind: event.kind, fields: fieldsText(event) });
   return t(key, values);
 }

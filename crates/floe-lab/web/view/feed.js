@@ -6,8 +6,10 @@ import { describe, groupOf, markOf, GROUPS } from "../text/describe.js";
 import { ruleOf } from "../text/rules.js";
 import { shortTime } from "../text/format.js";
 
-const PAGE = 80;
+const PAGE = 60;
 const REDRAW_MS = 140;
+/** An explanation costs the engine about a millisecond; a frame has sixteen. */
+const RULES_AT_ONCE = 6;
 
 export class FeedView {
   #lab;
@@ -18,6 +20,7 @@ export class FeedView {
   #count = PAGE;
   #rules = new Map();
   #key = "";
+  #marked = 0;
   #later;
 
   constructor(root, lab) {
@@ -66,15 +69,29 @@ export class FeedView {
       if (this.#shown.has(groupOf(events[at]))) wanted.push(events[at]);
     }
     this.#more.hidden = at < 0;
-    const known = new Map([...this.#list.children].map((row) => [Number(row.dataset.event), row]));
-    const rows = wanted.map((event) => {
-      const row = known.get(event.id);
-      return row && !force && row.__event === event ? row : this.#row(event);
-    });
-    if (rows.length === 0) rows.push(el("li", { class: "empty" }, t("ui.feed.empty")));
-    this.#list.replaceChildren(...rows);
+    this.#fill(wanted, force);
     this.#mark();
     this.#nameRules();
+  }
+
+  /** While time runs, new lines are put on top and old ones drop off the end; only a leap builds the list anew. */
+  #fill(wanted, force) {
+    const list = this.#list;
+    const keep = force ? -1 : wanted.findIndex((event) => list.firstChild?.__event === event);
+    if (keep < 0 || wanted.length === 0) {
+      const rows = wanted.map((event) => this.#row(event));
+      list.replaceChildren(...(rows.length > 0 ? rows : [el("li", { class: "empty" }, t("ui.feed.empty"))]));
+      return;
+    }
+    for (let at = keep - 1; at >= 0; at -= 1) list.prepend(this.#row(wanted[at]));
+    while (list.children.length > wanted.length) list.lastChild.remove();
+    // Going back and forth can leave a gap; what is below the common part is made to fit.
+    for (let at = keep; at < wanted.length; at += 1) {
+      const row = list.children[at];
+      if (row?.__event === wanted[at]) continue;
+      while (list.children.length > at) list.lastChild.remove();
+      list.append(this.#row(wanted[at]));
+    }
   }
 
   #row(event) {
@@ -92,7 +109,7 @@ export class FeedView {
   /** Asks the engine for the rules of the lines that have none yet; the engine knows, the page does not guess. */
   async #nameRules() {
     if (this.#lab.busy && this.#lab.engine?.kind === "native") return;
-    const rows = [...this.#list.children].filter((row) => row.__event && !this.#rules.has(row.__event.id)).slice(0, 24);
+    const rows = [...this.#list.children].filter((row) => row.__event && !this.#rules.has(row.__event.id)).slice(0, RULES_AT_ONCE);
     for (const row of rows) {
       const { id } = row.__event;
       try {
@@ -104,13 +121,16 @@ export class FeedView {
         return;
       }
     }
-    if (rows.length === 24) this.#later();
+    if (rows.length === RULES_AT_ONCE) this.#later();
   }
 
   #mark() {
     const selection = this.#lab.selection;
+    const id = selection?.kind === "event" ? selection.id : 0;
+    if (id === 0 && this.#marked === 0) return;
+    this.#marked = id;
     for (const row of this.#list.children) {
-      const chosen = selection?.kind === "event" && Number(row.dataset.event) === selection.id;
+      const chosen = id > 0 && row.__event?.id === id;
       row.classList.toggle("selected", chosen);
       row.firstChild?.setAttribute?.("aria-current", chosen ? "true" : "false");
     }

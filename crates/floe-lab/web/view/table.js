@@ -13,7 +13,7 @@ export class TableView {
   constructor(root, lab) {
     this.#root = root;
     this.#lab = lab;
-    const later = throttled(() => this.#draw(), 250);
+    const later = throttled(() => this.#draw(), 400);
     lab.on("state", later);
     lab.on("world", later);
     onLanguage(later);
