@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 use crate::workspace::{cargo, succeed};
-use crate::{codegen, tidy, wasm};
+use crate::{codegen, lab, tidy, wasm};
 
 /// The crates that must also build where there is no operating system.
 const PURE: [&str; 6] = ["floe-raft", "floe-multi", "floe-session", "floe-trace", "floe-wal", "floe-sim"];
@@ -30,6 +30,11 @@ const STEPS: &[Step] = &[
     Step { name: "codegen", run: || Ok(codegen::run(true).map(|()| Outcome::Passed)?) },
     Step { name: "wasm", run: wasm },
     Step { name: "test", run: test },
+    Step { name: "lab", run: || Ok(lab::engine(None)?.map_or(Outcome::Passed, Outcome::Skipped)) },
+    Step {
+        name: "lab page",
+        run: || Ok(lab::browser(None, None)?.map_or(Outcome::Passed, Outcome::Skipped)),
+    },
     Step { name: "ledger", run: || crate::ledger(&["--fast".to_owned()]).map(|()| Outcome::Passed) },
     Step { name: "exhaustive", run: exhaustive },
     Step { name: "deny", run: deny },

@@ -5,7 +5,10 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::workspace::{build_floe, root, succeed};
+use crate::workspace::{root, succeed};
+
+/// The engine that the page loads.
+const ENGINE: &str = "crates/floe-lab/web/engine.wasm";
 
 /// Which tests to run.
 #[derive(clap::Args)]
@@ -40,16 +43,22 @@ pub(crate) fn engine(name: Option<&str>) -> Result<Option<String>> {
     if !answers("node") {
         return Ok(Some("Node.js is not installed".to_owned()));
     }
+    if !root()?.join(ENGINE).exists() {
+        return Ok(Some(format!("{ENGINE} is not there (`cargo xtask lab-wasm`)")));
+    }
     node_test("engine", name, |_| ())?;
     Ok(None)
 }
 
-/// The page behind `floe lab`, in headless Chromium. Returns what is missing here.
+/// The page, in headless Chromium. Returns what is missing here.
 pub(crate) fn browser(screenshots: Option<&Path>, name: Option<&str>) -> Result<Option<String>> {
     let chromium = std::env::var_os("CHROMIUM").map_or_else(|| "/usr/bin/chromium".into(), PathBuf::from);
     if !chromium.exists() {
         let place = chromium.display();
         return Ok(Some(format!("there is no Chromium at {place} (CHROMIUM names another place)")));
+    }
+    if !root()?.join(ENGINE).exists() {
+        return Ok(Some(format!("{ENGINE} is not there (`cargo xtask lab-wasm`)")));
     }
     if !answers("node") || !answers("npm") {
         return Ok(Some("Node.js or npm is not installed".to_owned()));
@@ -62,9 +71,8 @@ pub(crate) fn browser(screenshots: Option<&Path>, name: Option<&str>) -> Result<
             return Ok(Some("`npm ci` in web/tests failed here".to_owned()));
         }
     }
-    let floe = build_floe(false)?;
     node_test("browser", name, |command| {
-        command.env("CHROMIUM", &chromium).env("FLOE", &floe);
+        command.env("CHROMIUM", &chromium);
         if let Some(folder) = screenshots {
             command.env("LAB_SCREENSHOTS", folder);
         }
