@@ -11,7 +11,7 @@ const TYPES = {
   ".css": "text/css; charset=utf-8",
   ".svg": "image/svg+xml",
   ".json": "application/json",
-  ".wasm": "application/wasm",
+  ".gz": "application/gzip",
 };
 /** What `floe lab` allows its page: nothing from elsewhere, nothing inline. */
 const POLICY = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'";
@@ -48,7 +48,7 @@ export async function floeLab(program, ...more) {
   const url = await new Promise((resolve, reject) => {
     const hear = (bytes) => {
       said += bytes;
-      const address = said.match(/http:\/\/[\d.]+:\d+\/\S*/);
+      const address = said.match(/http:\/\/[\d.]+:\d+\//);
       if (address) resolve(address[0]);
     };
     child.stdout.on("data", hear);

@@ -13,41 +13,41 @@ export default {
   "tour.story.about":
     "From one node to five, from one value to a network that breaks: Raft from the beginning.",
   "tour.story.alone":
-    "This is one machine, a **node**. It stores one value, `x`. Nothing has been written yet.",
+    "This is one machine, a [node](glossary:node). It stores one value, `x`. Nothing has been written yet.",
   "tour.story.alone-set":
     "A **client** asks it to set `x` to 8. With one node, agreement is trivial: what the node has stored is the truth.",
   "tour.story.alone-gone":
     "But when this node stops, everything stops. So people store the value on several nodes.",
   "tour.story.several":
-    "Now there are three nodes. How do they agree on the value, when messages take time and any node may stop at any moment?\n\nThat question is called **distributed consensus**. Raft is a protocol that answers it.",
+    "Now there are three nodes. How do they agree on the value, when messages take time and any node may stop at any moment?\n\nThat question is called [distributed consensus](glossary:consensus). Raft is a protocol that answers it.",
   "tour.story.states":
-    "At any moment a node is in one of three states: **follower**, **candidate**, or **leader**. All nodes start as followers.",
+    "At any moment a node is in one of three states: [follower](glossary:follower), [candidate](glossary:candidate), or [leader](glossary:leader). All nodes start as followers.",
   "tour.story.candidate":
     "Followers wait to hear from a leader. There is none. Node 2 has waited long enough: it becomes a **candidate**.",
   "tour.story.ask": "The candidate asks the other nodes for their votes.",
   "tour.story.voted":
     "A node that gets the request, and has not voted yet, gives its vote. First it writes the vote to its disk; only then it answers.",
   "tour.story.elected":
-    "Two votes of three, its own and one more, are a **majority**. Node 2 is the **leader**. This was a **leader election**.",
+    "Two votes of three, its own and one more, are a [majority](glossary:majority). Node 2 is the **leader**. This was a **leader election**.",
   "tour.story.through": "The others learn who leads. From now on, every change goes through the leader.",
   "tour.story.set":
-    "A client sends \"set 5\". The leader adds it to its **log** as a new entry.\n\nThe entry is **uncommitted**: the value of the node has not changed.",
+    "A client sends \"set 5\". The leader adds it to its [log](glossary:log) as a new [entry](glossary:entry).\n\nThe entry is **uncommitted**: the value of the node has not changed.",
   "tour.story.replicate":
     "The leader sends the entry to its followers, and they add it to their logs. Then the leader waits until a **majority** of the nodes has written it to disk.",
   "tour.story.commit":
-    "A majority has it: the entry is **committed**. Now the leader's value is 5, and the client gets its answer.",
+    "A majority has it: the entry is [committed](glossary:commit). Now the leader's value is 5, and the client gets its answer.",
   "tour.story.told":
     "The leader tells the followers that the entry is committed, and they commit it, too. The cluster agrees: `x` is 5.\n\nThis is **log replication**. You have now seen Raft as a whole. The rest of the story looks closer.",
   "tour.story.timeouts":
-    "**Elections, closely.** Two timeouts govern them. The first is the **election timeout**: how long a follower waits before it becomes a candidate. Each ring that runs down is one.\n\nIt is random, between 150 and 300 ms, so that the nodes rarely wait equally long.",
+    "**Elections, closely.** Two timeouts govern them. The first is the [election timeout](glossary:election-timeout): how long a follower waits before it becomes a candidate. Each ring that runs down is one.\n\nIt is random, between 150 and 300 ms, so that the nodes rarely wait equally long.",
   "tour.story.runs-out":
-    "The timeout of node 1 runs out first. It starts a new **term**, number 1, and votes for itself. Terms are Raft's clock: they only rise.",
+    "The timeout of node 1 runs out first. It starts a new [term](glossary:term), number 1, and votes for itself. Terms are Raft's clock: they only rise.",
   "tour.story.resets":
     "Its requests reach the others. A node that has not voted in this term gives its vote, one vote a term, and **resets its election timeout**: its ring is full again.",
   "tour.story.heartbeat":
     "With a majority, the candidate leads. At once it sends append messages: they tell the others who leads.",
   "tour.story.beats":
-    "The second timeout is the **heartbeat interval**, 50 ms here. That often the leader sends a message even if there is nothing new. Each follower answers, and each message resets its election timeout. The rings never stop running down; they are only filled again in time.",
+    "The second timeout is the interval of [heartbeats](glossary:heartbeat), 50 ms here. That often the leader sends a message even if there is nothing new. Each follower answers, and each message resets its election timeout. The rings never stop running down; they are only filled again in time.",
   "tour.story.stops":
     "Now the leader stops. No heartbeats arrive, and the rings of the other two run out. One of them becomes a candidate, in term 2.",
   "tour.story.second":
@@ -123,7 +123,7 @@ export default {
   "tour.prevote-on.title": "With PreVote",
   "tour.prevote-on.about": "The same node, cut off in the same way, comes back and disturbs nobody.",
   "tour.prevote-on.start":
-    "PreVote is **on**. A node whose timeout runs out asks first: \"Would you vote for me?\" It is a **pre-candidate**. Its term does not change, and nobody's vote is spent.",
+    "PreVote is **on**. A node whose timeout runs out asks first: \"Would you vote for me?\" It is a pre-candidate, and this is a [PreVote](glossary:pre-vote). Its term does not change, and nobody's vote is spent.",
   "tour.prevote-on.leads": "A majority would, so it becomes a candidate in term 1, and then the leader.",
   "tour.prevote-on.away":
     "Node 3 is cut off for a long time. It asks and asks, but nobody says yes, so its term **stays at 1**.",
@@ -193,7 +193,8 @@ export default {
   "tour.snapshot.title": "A snapshot for a node that lags",
   "tour.snapshot.about":
     "Logs cannot grow for ever. A node that was away too long gets the state instead of the entries.",
-  "tour.snapshot.start": "In this world a node takes a **snapshot** after every four applied entries.",
+  "tour.snapshot.start":
+    "In this world a node takes a [snapshot](glossary:snapshot) after every four applied entries.",
   "tour.snapshot.away": "Node 3 is down. Meanwhile five changes are made.",
   "tour.snapshot.compact":
     "Nodes 1 and 2 each write down their state, of **applied entries only**, and drop the entries that it contains. Each does so on its own; nobody has to agree.",
@@ -326,7 +327,7 @@ export default {
   "tour.retry.twice":
     "The client asks again, as if for the first time. Now `x` is **10**. Raft did nothing wrong: it was given two requests.",
   "tour.retry.session":
-    "**With a session**, from the beginning. Each request carries the client's session and a number.",
+    "**With a session**, from the beginning. Each request carries the client's [session](glossary:session) and a number.",
   "tour.retry.session-lost": "The same accident ...",
   "tour.retry.session-again": "... the same new leader ...",
   "tour.retry.once":
@@ -361,7 +362,7 @@ export default {
   "tour.lease.about":
     "With a lease a leader answers reads at once. It depends on clocks that run about equally fast.",
   "tour.lease.start":
-    "A follower that answers a heartbeat **promises** to elect nobody for an election timeout. While a majority of such promises runs, the leader has a **lease**.",
+    "A follower that answers a heartbeat **promises** to elect nobody for an election timeout. While a majority of such promises runs, the leader has a [lease](glossary:lease).",
   "tour.lease.set": "`x` is 5, and the leader's lease is running.",
   "tour.lease.read":
     "A read is answered **at once**, without a single message: as long as the lease runs, nobody else can have been elected.",
@@ -384,7 +385,7 @@ export default {
   "tour.learner.start": "Three voters. Node 4 is installed, but belongs to no cluster.",
   "tour.learner.write": "They already have a log.",
   "tour.learner.add":
-    "The change of the membership is itself **an entry of the log**. Node 4 becomes a **learner**: it gets all entries, but it does not vote, and nobody counts it. A majority is still two of three.",
+    "The change of the membership is itself **an entry of the log**. Node 4 becomes a [learner](glossary:learner): it gets all entries, but it does not vote, and nobody counts it. A majority is still two of three.",
   "tour.learner.slow":
     "Even if it dies nobody waits for it. Had it joined as a voter at once, a majority would be three of four, and one more failure would stop the cluster.",
   "tour.learner.catch-up": "It comes back and catches up.",
@@ -404,7 +405,7 @@ export default {
   "tour.joint.start":
     "Three voters are to become five. Nodes cannot all switch at the same instant. If some still counted two of three as a majority and others three of five, the two majorities **need not meet**, and there could be two leaders.",
   "tour.joint.enter":
-    "So the leader first writes a **joint** membership, old and new together. A node uses it as soon as it is in its log. While it holds, everything needs **a majority of the old and a majority of the new**.",
+    "So the leader first writes a [joint](glossary:joint) membership, old and new together. A node uses it as soon as it is in its log. While it holds, everything needs **a majority of the old and a majority of the new**.",
   "tour.joint.leave":
     "Once the joint membership is committed, the leader writes the new one alone. Five nodes decide now, and no moment was without its majority.",
   "tour.joint.remove":
@@ -425,7 +426,7 @@ export default {
     "Disks do not only fail, they hang. Nobody waits for one disk, not even for the leader's.",
   "tour.disk-stall.start": "Node 1 leads. Each write to a disk takes 3 ms here.",
   "tour.disk-stall.follower":
-    "The disk of node 3 hangs. It cannot acknowledge \"set 5\", because it must not acknowledge what is not **durable**. Nobody waits for it: nodes 1 and 2 are a majority.",
+    "The disk of node 3 hangs. It cannot acknowledge \"set 5\", because it must not acknowledge what is not [durable](glossary:durable). Nobody waits for it: nodes 1 and 2 are a majority.",
   "tour.disk-stall.leader":
     "Now it is the **leader's** disk. It sends the entry while its own disk still writes. Two followers have it on disk: that is a majority, and the entry is committed **before the leader's own disk is done**.",
   "tour.disk-stall.handover":
@@ -488,7 +489,7 @@ export default {
   "tour.break-read.cut": "The leader is cut off, and the others elect node 2.",
   "tour.break-read.write": "`x` is 8, and a client knows it.",
   "tour.break-read.caught":
-    "Then somebody reads at node 1. The answer is older than one that a client has already been given: the history is **not linearizable**, and the verdict shows it.",
+    "Then somebody reads at node 1. The answer is older than one that a client has already been given: the history is not [linearizable](glossary:linearizable), and the verdict shows it.",
 
   "tour.break-lease.title": "Break it: a lease without a margin",
   "tour.break-lease.about": "Clocks that differ by a few percent, and a lease that does not expect it.",
