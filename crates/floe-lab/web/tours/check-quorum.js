@@ -40,10 +40,16 @@ export default {
     {
       text: "tour.check-quorum.end",
       do: [{ do: "heal" }],
-      until: { all: { leader: { in: [3, 4, 5] } } }, limit_ms: 1000,
+      until: [{ all: { leader: { in: [3, 4, 5] } } }, { op: 0, state: { not: "waiting" } }],
+      limit_ms: 1000,
       focus: ["nodes"],
       speed: 0.2,
-      claims: [{ count: 1, of: { role: "leader" } }, { verdict: "holds" }],
+      claims: [
+        { count: 1, of: { role: "leader" } },
+        { op: 0, state: "refused" },
+        { all: { texts: [] } },
+        { verdict: "holds" },
+      ],
     },
   ],
 };

@@ -83,12 +83,23 @@ export default {
       ],
     },
     {
-      text: "tour.phase-4.must",
+      text: "tour.phase-4.asks",
       do: [{ do: "crash", node: 1 }, { do: "heal" }],
-      until: { nodes: [2, 3, 4, 5], all: { value: { x: 5 } } }, limit_ms: 3000,
+      until: [
+        { event: { kind: "sent", from: 2, to: 4, granted: 0 } },
+        { event: { kind: "sent", from: 3, to: 4, granted: 0 } },
+      ],
+      limit_ms: 1500,
+      focus: ["node:4", "packet:pre-vote-reply"],
+      speed: 0.1,
+      claims: [{ node: 4, role: "pre-candidate", texts: [] }],
+    },
+    {
+      text: "tour.phase-4.must", until: { nodes: [2, 3, 4, 5], all: { value: { x: 5 } } }, limit_ms: 3000,
       focus: ["nodes", "log"],
       speed: 0.2,
       claims: [
+        { event: { kind: "sent", message: "pull", from: 4 } },
         { some: { role: "leader" } },
         { nodes: [2, 3, 4, 5], all: { texts: ["add x 5"], value: { x: 5 } } },
         { verdict: "holds" },

@@ -59,7 +59,7 @@ export default {
   "tour.story.split-again":
     "Both wait again, for **new random timeouts**. This time one is earlier than the others: it wins a later term. Randomness makes it unlikely that a vote is split for long.",
   "tour.story.again":
-    "**Replication, closely.** Node 1 leads. Changes travel in the same append messages that announce the leader; when there is nothing to send, they are the heartbeats.",
+    "**Replication, closely.** Node 1 leads. In the Raft paper a heartbeat is an append message without entries. floe sends heartbeats as small messages of their own, marked H; changes travel in append messages, marked A.",
   "tour.story.set5": "\"Set 5\" is appended to the leader's log ...",
   "tour.story.sent5": "... sent to the followers with the next append message ...",
   "tour.story.ack5": "... acknowledged, once it is on a follower's disk ...",
@@ -143,7 +143,7 @@ export default {
   "tour.check-quorum.other":
     "The larger side elects a leader. At this moment, there is one leader in the cluster.",
   "tour.check-quorum.end":
-    "After the network heals all follow it. \"Set 3\" was never committed and leaves the logs. The client was told that the outcome is unknown, not that it succeeded.",
+    "After the network heals all follow it. \"Set 3\" was never committed and leaves the logs. Node 1 sees another entry in its place, and tells the client for certain: **refused**, try again.",
 
   "tour.transfer.title": "Handing leadership over",
   "tour.transfer.about":
@@ -281,8 +281,10 @@ export default {
   "tour.phase-4.other-end": "The retry commits it once, and all logs converge.",
   "tour.phase-4.many": "**Second case**, from the beginning: node 1 leads.",
   "tour.phase-4.majority": "This time nodes 1, 2 and 3 have the entry: **a majority**. The answers are lost.",
+  "tour.phase-4.asks":
+    "The leader dies. Node 4, which does not have the entry, asks for votes first. Nodes 2 and 3 have newer logs and **refuse**, and without one of them there is no majority.",
   "tour.phase-4.must":
-    "Node 4 asks for votes first, but its log is behind those of nodes 2 and 3. It cannot win **without the entry**, and so the entry survives every election.",
+    "So nobody can lead **without the entry**, and it survives every election. (In floe a refused node fetches what it lacks from those who refused it. That is how node 4 becomes the leader after all, with the entry.)",
 
   "tour.phase-5.title": "The leader dies (5): committed, nobody else knows",
   "tour.phase-5.about":
