@@ -103,6 +103,7 @@ async function openLive() {
     try {
       if (lab.state === null) await lab.open({ version: 1, actions: [] });
       else await lab.enqueue(() => lab.seekNow(0));
+      notices.recovered();
       at("loading").hidden = true;
     } catch (error) {
       lab.report(error);

@@ -19,6 +19,12 @@ export function unwrap(answer) {
   throw new EngineError("bad-answer", "");
 }
 
+/** What a server said instead of an answer, if it is a line for people and not a page. */
+export function refusal(response, text) {
+  const plain = text.length < 200 && !text.includes("<") ? ` ${text.trim()}` : "";
+  return new EngineError("unreachable", `${response.status} ${response.statusText}${plain}`);
+}
+
 /**
  * Cuts the events of an answer out of its text, one line each, as the engine wrote them. A trace holds 64-bit numbers
  * (the hash of a state), which `JSON.parse` would round, so an exported trace is made of the text itself.

@@ -1,7 +1,7 @@
 // A running cluster, looked at: polls what `floe lab --attach` knows. Read-only, and only ever "now".
 
 import { explainFrom } from "./causes.js";
-import { EngineError } from "./client.js";
+import { EngineError, refusal } from "./client.js";
 
 export class LiveEngine {
   kind = "live";
@@ -21,7 +21,7 @@ export class LiveEngine {
     }
     if (response.status === 404) throw new EngineError("not-attached", "");
     const text = await response.text();
-    if (!response.ok) throw new EngineError("unreachable", `${response.status} ${text.slice(0, 200)}`);
+    if (!response.ok) throw refusal(response, text);
     try {
       return JSON.parse(text);
     } catch {

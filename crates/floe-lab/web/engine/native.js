@@ -1,6 +1,6 @@
 // The engine behind `floe lab`: the same calls over HTTP, to an engine of this page's own name.
 
-import { EngineError, unwrap } from "./client.js";
+import { EngineError, refusal, unwrap } from "./client.js";
 
 export class NativeEngine {
   kind = "native";
@@ -24,7 +24,7 @@ export class NativeEngine {
       throw new EngineError("unreachable", String(error.message));
     }
     const text = await response.text();
-    if (!response.ok && !text.startsWith("{")) throw new EngineError("unreachable", `${response.status} ${text.slice(0, 200)}`);
+    if (!response.ok && !text.startsWith("{")) throw refusal(response, text);
     return text;
   }
 
@@ -34,7 +34,7 @@ export class NativeEngine {
     try {
       answer = JSON.parse(text);
     } catch {
-      throw new EngineError("unreachable", text.slice(0, 200));
+      throw refusal(response, text);
     }
     return unwrap(answer);
   }

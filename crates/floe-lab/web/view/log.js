@@ -59,7 +59,8 @@ export class LogView {
     const grouped = state.nodes.some((node) => node.groups);
     const nodes = state.nodes.filter((node) => node.status !== "absent" || node.log?.length);
     const { first, last } = span(nodes);
-    const shape = `${nodes.map((node) => node.id).join()}|${first}|${last}|${grouped}|${document.documentElement.lang}`;
+    const compacted = nodes.some((node) => node.base?.[0] > 0);
+    const shape = `${nodes.map((node) => node.id).join()}|${compacted}|${first}|${last}|${grouped}|${document.documentElement.lang}`;
     this.#grid.setAttribute("aria-label", t("ui.log"));
     if (shape !== this.#shape || force) {
       this.#shape = shape;
@@ -96,7 +97,7 @@ export class LogView {
       header.append(el("div", { role: "columnheader", class: `log-index${this.#focus.includes(`index:${index}`) ? " lit" : ""}` }, String(index)));
     }
     // Among the indexes, so that nothing moves when the first entry comes.
-    if (count === 0) header.append(el("div", { role: "columnheader", class: "log-empty" }, t("ui.log.empty")));
+    if (count === 0) header.append(el("div", { role: "columnheader", class: "log-empty" }, t(nodes.some((node) => node.base?.[0] > 0) ? "ui.log.compacted" : "ui.log.empty")));
     const rows = nodes.map((node) => {
       const name = el("div", { role: "rowheader", class: "log-name" });
       const row = el("div", { role: "row", class: "log-row", "data-node": node.id }, name);

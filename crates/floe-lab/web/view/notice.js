@@ -28,8 +28,14 @@ export class Notices {
   error(error) {
     const key = `error.${error.what}`;
     const message = error.what && has(key) ? t(key, { detail: error.detail ?? "" }) : t("error.other", { detail: error.message ?? error.detail ?? String(error) });
-    this.show("bad", message);
+    const notice = this.show("bad", message);
+    notice.dataset.what = error.what ?? "other";
     if (!error.what) console.warn(error);
+  }
+
+  /** What could not be reached can be: nobody has to close the message that said so. */
+  recovered() {
+    for (const notice of this.#root.querySelectorAll('[data-what="unreachable"]')) notice.remove();
   }
 
   /** Shows a message that stays until it is closed (`bad`) or for a while. */

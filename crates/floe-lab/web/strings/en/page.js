@@ -105,6 +105,7 @@ export default {
   "ui.log": "Logs",
   "ui.index": "Index",
   "ui.log.empty": "No entries yet: they appear when a leader is elected.",
+  "ui.log.compacted": "All entries are in snapshots.",
   "ui.legend.committed": "committed",
   "ui.legend.applied": "applied",
   "ui.legend.volatile": "not yet on disk",

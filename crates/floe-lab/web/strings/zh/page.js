@@ -105,6 +105,7 @@ export default {
   "ui.log": "日志",
   "ui.index": "索引",
   "ui.log.empty": "还没有条目：选出领导者后才会出现。",
+  "ui.log.compacted": "所有条目都已并入快照。",
   "ui.legend.committed": "已提交",
   "ui.legend.applied": "已应用",
   "ui.legend.volatile": "尚未落盘",
