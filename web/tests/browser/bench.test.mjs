@@ -98,6 +98,38 @@ test("a client writes, adds and reads; a disk hangs; a clock runs fast; leadersh
   await close();
 });
 
+test("a disk fails, a clock jumps, a node snapshots, all packets are lost, and two members change at once", async () => {
+  const { page, act, quiet, close } = await openWorld();
+  const clock = (state) => state.nodes[2].clock.local - state.at;
+  const before = clock(await stateOf(page));
+  assert.equal(clock(await act("clock-ahead", { node: 3, ahead: 1000 })) - before, 1e9);
+  await act("set", { value: 5 });
+  await seek(page, 600);
+  await act("snapshot", { node: 1 });
+  await seek(page, 800);
+  assert.deepEqual((await stateOf(page)).nodes[0].base, [2, 1]);
+  await act("disk", { node: 3, disk: "fail" });
+  await act("set", { value: 6 });
+  await seek(page, 1000);
+  assert.equal((await stateOf(page)).nodes[2].status, "down");
+  await act("restart");
+  await seek(page, 1600);
+  await page.locator('#panel-act [name="change"]').selectOption("add-learner");
+  await page.locator('#panel-act [name="member"]').selectOption("4");
+  await page.locator('#panel-act [data-act="members"]').click();
+  await settled(page);
+  await seek(page, 2400);
+  assert.deepEqual((await stateOf(page)).members.learners, [4]);
+  await act("network", { loss: 100 });
+  const { event } = await stateOf(page);
+  await seek(page, 2800);
+  const kinds = (await page.evaluate(() => floeLab.lab.events)).slice(event).map((line) => line.kind);
+  assert.ok(kinds.includes("lost"));
+  assert.equal((await stateOf(page)).packets.length, 0);
+  quiet();
+  await close();
+});
+
 test("a message under way is lost by its button", async () => {
   const { page, quiet, close } = await openWorld(0);
   await page.evaluate(() => floeLab.lab.goToNext((event) => event.kind === "sent"));
