@@ -6,10 +6,11 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 use crate::workspace::{cargo, succeed};
-use crate::{codegen, lab, tidy, wasm};
+use crate::{codegen, lab, lab_wasm, tidy, wasm};
 
 /// The crates that must also build where there is no operating system.
-const PURE: [&str; 6] = ["floe-raft", "floe-multi", "floe-session", "floe-trace", "floe-wal", "floe-sim"];
+const PURE: [&str; 7] =
+    ["floe-raft", "floe-multi", "floe-session", "floe-trace", "floe-wal", "floe-sim", "floe-lab"];
 
 enum Outcome {
     Passed,
@@ -29,6 +30,7 @@ const STEPS: &[Step] = &[
     Step { name: "docs", run: docs },
     Step { name: "codegen", run: || Ok(codegen::run(true).map(|()| Outcome::Passed)?) },
     Step { name: "wasm", run: wasm },
+    Step { name: "lab-wasm", run: || Ok(lab_wasm::check()?.map_or(Outcome::Passed, Outcome::Skipped)) },
     Step { name: "test", run: test },
     Step { name: "lab", run: || Ok(lab::engine(None)?.map_or(Outcome::Passed, Outcome::Skipped)) },
     Step {

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -10,6 +11,7 @@ use clap::{Parser, Subcommand};
 mod ci;
 mod codegen;
 mod lab;
+mod lab_wasm;
 mod mutants;
 mod tidy;
 mod wasm;
@@ -41,6 +43,13 @@ enum Task {
     WasmHash,
     /// Run every tour of the lab on the engine that its page loads, and the page in headless Chromium.
     LabTest(lab::LabTest),
+    /// Build the engine that the lab's page loads, as WebAssembly.
+    LabWasm(lab_wasm::LabWasm),
+    /// Write the lab's page with its engine to a folder that any web server can host.
+    LabStatic {
+        /// Empty, or not there yet.
+        folder: PathBuf,
+    },
     /// Put old bugs back, one at a time, and fail if the simulator does not find one of them.
     Ledger(Simulation),
     /// Explore every state of small groups of the real core, within bounds, and fail if one breaks a law of Raft.
@@ -101,6 +110,8 @@ fn run(task: Task) -> Result<()> {
             Ok(())
         }
         Task::LabTest(task) => lab::run(&task),
+        Task::LabWasm(task) => lab_wasm::run(&task),
+        Task::LabStatic { folder } => lab_wasm::write_static(&folder),
         Task::Sim(task) => simulate(&task.arguments),
         Task::Ledger(task) => ledger(&task.arguments),
         Task::Exhaustive(task) => exhaustive(&task.arguments),

@@ -27,7 +27,17 @@ pub(crate) fn compare() -> Result<Option<String>> {
         return Ok(Some("Node.js is not installed".to_owned()));
     }
     let here = said(&mut cargo(["run", "--quiet", "--release", "--package", PACKAGE])?)?;
-    succeed(&mut cargo(["build", "--quiet", "--release", "--package", PACKAGE, "--target", TARGET])?)?;
+    succeed(&mut cargo([
+        "build",
+        "--quiet",
+        "--release",
+        "--package",
+        PACKAGE,
+        "--bin",
+        PACKAGE,
+        "--target",
+        TARGET,
+    ])?)?;
     let metadata = metadata()?;
     let built = metadata["target_directory"].as_str().context("cargo metadata names no target directory")?;
     let program = Path::new(built).join(TARGET).join("release").join("xtask-wasm.wasm");

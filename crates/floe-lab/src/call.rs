@@ -1,111 +1,29 @@
 //! What the page may ask for.
 
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
-
 use crate::error::Refused;
+use crate::fields::{Fields, Wrong};
+use crate::json::Json;
 
 /// No request is longer.
 const LONGEST: usize = 4 << 20;
-
-/// The names of all calls.
-const NAMES: [&str; 11] =
-    ["open", "seek", "step", "act", "state", "events", "entry", "settings", "mutants", "as_test", "hash"];
+/// How many lines of the trace one gets who does not say how many.
+const SOME_LINES: u64 = 1_000;
 
 /// A call with its fields.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Call {
-    Open(Open),
-    Seek(Seek),
-    Step(Step),
-    Act(Act),
+    Open(Json),
+    Seek { at: u64 },
+    Step { count: u64, back: bool },
+    Act(Json),
     State,
-    Events(Events),
-    Entry(Entry),
+    Events { after: u64, limit: u64 },
+    Entry { index: u64 },
+    Explain { event: u64 },
     Settings,
     Mutants,
     AsTest,
-    Hash(Hash),
-}
-
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Open {
-    pub(crate) settings: Value,
-}
-
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Seek {
-    pub(crate) at: u64,
-}
-
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Step {
-    #[serde(default = "one")]
-    pub(crate) count: u64,
-    #[serde(default)]
-    pub(crate) back: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Act {
-    pub(crate) action: Value,
-}
-
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Events {
-    #[serde(default)]
-    pub(crate) after: u64,
-    #[serde(default = "many")]
-    pub(crate) limit: u64,
-}
-
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Entry {
-    pub(crate) index: u64,
-}
-
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Hash {
-    pub(crate) seed: Seed,
-    #[serde(default)]
-    pub(crate) seconds: Option<u64>,
-}
-
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Nothing {}
-
-/// A seed. JavaScript's numbers do not hold all 64 bits; a string does.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
-pub(crate) enum Seed {
-    Number(u64),
-    Text(String),
-}
-
-impl Seed {
-    pub(crate) fn number(&self) -> Option<u64> {
-        match self {
-            Self::Number(number) => Some(*number),
-            Self::Text(text) => text.parse().ok(),
-        }
-    }
-}
-
-fn one() -> u64 {
-    1
-}
-
-fn many() -> u64 {
-    1_000
+    Hash { seed: u64, seconds: Option<u64> },
 }
 
 impl Call {
@@ -114,40 +32,41 @@ impl Call {
         if request.len() > LONGEST {
             return Err(Refused::TooLong(format!("a request is at most {LONGEST} bytes")));
         }
-        let value: Value = serde_json::from_str(request)
-            .map_err(|error| Refused::Json(format!("the request is no JSON: {error}")))?;
-        let Value::Object(mut fields) = value else {
-            return Err(Refused::Json("the request is no JSON object".to_owned()));
-        };
-        let Some(Value::String(name)) = fields.remove("call") else {
-            return Err(Refused::Json("the request has no `call`".to_owned()));
-        };
-        Ok(match name.as_str() {
-            "open" => Self::Open(of(&name, fields)?),
-            "seek" => Self::Seek(of(&name, fields)?),
-            "step" => Self::Step(of(&name, fields)?),
-            "act" => Self::Act(of(&name, fields)?),
-            "events" => Self::Events(of(&name, fields)?),
-            "entry" => Self::Entry(of(&name, fields)?),
-            "hash" => Self::Hash(of(&name, fields)?),
-            "state" => plain(&name, fields, Self::State)?,
-            "settings" => plain(&name, fields, Self::Settings)?,
-            "mutants" => plain(&name, fields, Self::Mutants)?,
-            "as_test" => plain(&name, fields, Self::AsTest)?,
-            _ => {
-                return Err(Refused::Json(format!(
-                    "there is no call {name:?}; there are {}",
-                    NAMES.join(", ")
-                )));
-            }
-        })
+        let value = Json::parse(request)
+            .map_err(|wrong| Refused::Json(format!("the request is no JSON: {wrong}")))?;
+        Self::of(value).map_err(Refused::Json)
     }
-}
 
-fn of<T: DeserializeOwned>(name: &str, fields: Map<String, Value>) -> Result<T, Refused> {
-    serde_json::from_value(Value::Object(fields)).map_err(|error| Refused::Json(format!("{name}: {error}")))
-}
-
-fn plain(name: &str, fields: Map<String, Value>, call: Call) -> Result<Call, Refused> {
-    of::<Nothing>(name, fields).map(|Nothing {}| call)
+    fn of(value: Json) -> Result<Self, Wrong> {
+        let mut fields = Fields::of(value, "the request")?;
+        let Some(name) = fields.text("call")? else {
+            return Err("the request has no `call`".to_owned());
+        };
+        let call = match name.as_str() {
+            "open" => Self::Open(fields.take("settings").ok_or("`open` has no `settings`")?),
+            "seek" => Self::Seek { at: fields.needed("at")? },
+            "step" => Self::Step {
+                count: fields.number("count")?.unwrap_or(1),
+                back: fields.flag("back")?.unwrap_or(false),
+            },
+            "act" => Self::Act(fields.take("action").ok_or("`act` has no `action`")?),
+            "state" => Self::State,
+            "events" => Self::Events {
+                after: fields.number("after")?.unwrap_or(0),
+                limit: fields.number("limit")?.unwrap_or(SOME_LINES),
+            },
+            "entry" => Self::Entry { index: fields.needed("index")? },
+            "explain" => Self::Explain { event: fields.needed("event")? },
+            "settings" => Self::Settings,
+            "mutants" => Self::Mutants,
+            "as_test" => Self::AsTest,
+            "hash" => Self::Hash {
+                seed: fields.seed("seed")?.ok_or("`hash` has no `seed`")?,
+                seconds: fields.number("seconds")?,
+            },
+            _ => return Err(format!("there is no call `{name}`")),
+        };
+        fields.end(&format!("`{name}`"))?;
+        Ok(call)
+    }
 }

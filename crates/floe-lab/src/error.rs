@@ -1,38 +1,36 @@
 //! What the engine answers when it cannot do what it is asked for.
 
 use floe_sim::StageError;
-use serde_json::{Value, json};
+
+use crate::json::Json;
 
 /// A refusal: of which kind, and a sentence for the viewer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
     /// The request is not one.
-    #[error("{0}")]
     Json(String),
     /// No world is like that.
-    #[error("{0}")]
     Settings(String),
     /// It cannot be done, or not now.
-    #[error("{0}")]
     Action(String),
     /// There is no world yet.
-    #[error("no world is open: call `open` with settings first")]
     NoWorld,
     /// It goes beyond a limit.
-    #[error("{0}")]
     TooLong(String),
 }
 
 impl Refused {
-    pub(crate) fn to_json(&self) -> Value {
-        let what = match self {
-            Self::Json(_) => "bad-json",
-            Self::Settings(_) => "bad-settings",
-            Self::Action(_) => "bad-action",
-            Self::NoWorld => "no-world",
-            Self::TooLong(_) => "too-long",
+    pub(crate) fn to_json(&self) -> Json {
+        let (what, detail) = match self {
+            Self::Json(detail) => ("bad-json", detail.as_str()),
+            Self::Settings(detail) => ("bad-settings", detail.as_str()),
+            Self::Action(detail) => ("bad-action", detail.as_str()),
+            Self::NoWorld => ("no-world", "no world is open: call `open` with settings first"),
+            Self::TooLong(detail) => ("too-long", detail.as_str()),
         };
-        json!({ "error": { "what": what, "detail": self.to_string() } })
+        let text = |text: &str| Json::Text(text.to_owned());
+        let error = vec![("what".to_owned(), text(what)), ("detail".to_owned(), text(detail))];
+        Json::Object(vec![("error".to_owned(), Json::Object(error))])
     }
 }
 

@@ -10,6 +10,11 @@ mod action;
 mod call;
 mod engine;
 mod error;
+mod explain;
+mod fields;
+mod history;
+mod json;
+mod rule;
 mod settings;
 
 pub use engine::Engine;

@@ -1,259 +1,187 @@
 //! The settings of a world as the page writes them: a script, or a seed of a sweep.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use floe_sim::{Act, Feature, Graph, Moment, Mutant, NodeId, Options, Reads, Restrictions, Script, Stage};
-use serde::Deserialize;
-use serde_json::Value;
+use floe_sim::{
+    Act, Feature, Graph, MOST_ACTS, Moment, Mutant, NodeId, Options, Reads, Restrictions, Script, Stage,
+};
 
 use crate::action;
-use crate::call::Seed;
 use crate::error::Refused;
+use crate::fields::{Fields, Wrong, numbers_of};
+use crate::json::Json;
 
 /// The version of the settings.
 const VERSION: u64 = 1;
-
-/// What `open` is given.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Settings {
-    version: u64,
-    seed: Option<Seed>,
-    voters: Option<u64>,
-    learners: Option<u64>,
-    joiners: Option<u64>,
-    witnesses: Option<BTreeSet<u64>>,
-    groups: Option<u64>,
-    heartbeat_ms: Option<u64>,
-    election_timeout_ms: Option<u64>,
-    delay_ms: Option<[u64; 2]>,
-    sync_ms: Option<u64>,
-    apply_ms: Option<u64>,
-    loss_percent: Option<u32>,
-    pre_vote: Option<bool>,
-    check_quorum: Option<bool>,
-    reads: Option<ReadsName>,
-    snapshot_after: Option<u64>,
-    trailing: Option<u64>,
-    clients: Option<u64>,
-    mutant: Option<String>,
-    timeouts_ms: Option<BTreeMap<u64, Vec<u64>>>,
-    world: Option<Sweep>,
-    actions: Option<Vec<Value>>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum ReadsName {
-    Index,
-    Lease,
-    Stale,
-}
-
-/// A world of the sweep: what `floe sim` is told, by the same names.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Sweep {
-    seed: Seed,
-    voters: Option<u64>,
-    graph: Option<String>,
-    clients: Option<u64>,
-    groups: Option<u64>,
-    seconds: Option<u64>,
-    #[serde(default)]
-    with: Vec<String>,
-    #[serde(default)]
-    without: Vec<String>,
-    #[serde(default)]
-    skip: BTreeSet<u32>,
-    mutant: Option<String>,
-}
 
 /// A world that is open, and its actions as the page wrote them.
 pub(crate) struct Opened {
     pub(crate) stage: Stage,
     /// The settings, without the actions.
-    pub(crate) settings: Value,
+    pub(crate) settings: Vec<(String, Json)>,
     /// The actions, by their time.
-    pub(crate) actions: Vec<(u64, Value)>,
-}
-
-fn refused(reason: impl Into<String>) -> Refused {
-    Refused::Settings(reason.into())
+    pub(crate) actions: Vec<(u64, Json)>,
 }
 
 /// Opens the world of these settings.
-pub(crate) fn open(value: Value) -> Result<Opened, Refused> {
-    let mut kept = value.clone();
-    let settings: Settings = serde_json::from_value(value).map_err(|error| refused(error.to_string()))?;
-    if settings.version != VERSION {
-        let version = settings.version;
-        return Err(refused(format!(
-            "these settings have version {version}, and this engine knows {VERSION}"
-        )));
+pub(crate) fn open(value: Json) -> Result<Opened, Refused> {
+    let mut settings = match &value {
+        Json::Object(settings) => settings.clone(),
+        _ => Vec::new(),
+    };
+    settings.retain(|(name, _)| name != "actions");
+    let wrong = Refused::Settings;
+    let mut fields = Fields::of(value, "`settings`").map_err(wrong)?;
+    match fields.number("version").map_err(wrong)? {
+        Some(VERSION) => {}
+        Some(version) => {
+            let reason = format!("these settings have version {version}, and this engine knows {VERSION}");
+            return Err(Refused::Settings(reason));
+        }
+        None => return Err(Refused::Settings("these settings have no `version`; it is 1".to_owned())),
     }
-    let actions = in_order(settings.actions.as_deref().unwrap_or_default())?;
+    let actions = in_order(fields.list("actions").map_err(wrong)?.unwrap_or_default())?;
     let acts = actions.iter().map(|(at, _, act)| (Moment(*at), act.clone())).collect();
-    let stage = match &settings.world {
-        Some(sweep) => {
-            only_the_world(&settings)?;
-            let (seed, options) = sweep.options()?;
+    let stage = match fields.take("world") {
+        Some(world) => {
+            let mut world = Fields::of(world, "`world`").map_err(wrong)?;
+            let (seed, options) = drawn(&mut world).map_err(wrong)?;
+            world.end("`world`").map_err(wrong)?;
+            // A seed decides all by itself.
+            fields.end("a world of a seed (`world`)").map_err(wrong)?;
+            limits(&options.restrictions)?;
             Stage::drawn(seed, &options, acts)?
         }
-        None => Stage::scripted(&settings.script()?, acts)?,
+        None => {
+            let script = script(&mut fields).map_err(wrong)?;
+            fields.end("`settings`").map_err(wrong)?;
+            Stage::scripted(&script, acts)?
+        }
     };
-    if let Some(kept) = kept.as_object_mut() {
-        kept.remove("actions");
-    }
     let actions = actions.into_iter().map(|(at, action, _)| (at, action)).collect();
-    Ok(Opened { stage, settings: kept, actions })
+    Ok(Opened { stage, settings, actions })
 }
 
 /// The actions by their time; of those of one moment each stays where it was.
-fn in_order(actions: &[Value]) -> Result<Vec<(u64, Value, Act)>, Refused> {
-    if actions.len() > floe_sim::MOST_ACTS {
-        return Err(Refused::TooLong(format!("a world sees {} actions at most", floe_sim::MOST_ACTS)));
+fn in_order(actions: Vec<Json>) -> Result<Vec<(u64, Json, Act)>, Refused> {
+    if actions.len() > MOST_ACTS {
+        return Err(Refused::TooLong(format!("a world sees {MOST_ACTS} actions at most")));
     }
     let mut known = Vec::new();
-    for (number, action) in actions.iter().enumerate() {
-        let named = |reason: String| Refused::Action(format!("action {}: {reason}", number + 1));
-        let mut action = action.clone();
-        let at = action.as_object_mut().and_then(|fields| fields.remove("at"));
-        let Some(at) = at.as_ref().and_then(Value::as_u64) else {
-            return Err(named("it has no time: `at`, in nanoseconds".to_owned()));
+    for (number, mut action) in actions.into_iter().enumerate() {
+        let at = action.get("at").and_then(Json::as_number);
+        let Some(at) = at else {
+            let reason = format!("action {}: it has no time, `at`, in nanoseconds", number + 1);
+            return Err(Refused::Action(reason));
         };
-        let act = action::parse(&action).map_err(|error| named(error.to_string()))?;
+        if let Json::Object(fields) = &mut action {
+            fields.retain(|(name, _)| name != "at");
+        }
+        let act = action::parse(action.clone()).map_err(|refused| match refused {
+            Refused::Action(reason) => Refused::Action(format!("action {}: {reason}", number + 1)),
+            other => other,
+        })?;
         known.push((at, action, act));
     }
     known.sort_by_key(|(at, _, _)| *at);
     Ok(known)
 }
 
-/// A seed decides all by itself.
-fn only_the_world(settings: &Settings) -> Result<(), Refused> {
-    let Settings { version, world, actions, .. } = settings.clone();
-    let alone = Settings { version, world, actions, ..Settings::nothing() };
-    if &alone == settings {
-        return Ok(());
-    }
-    Err(refused(
-        "settings with a `world` have nothing else but `version` and `actions`: its seed decides the rest",
-    ))
+fn mutant(fields: &mut Fields) -> Result<Option<Mutant>, Wrong> {
+    let Some(name) = fields.text("mutant")? else { return Ok(None) };
+    let missing = || format!("this engine does not have the bug `{name}`; `mutants` lists those that it has");
+    Mutant::of_name(&name).map(Some).ok_or_else(missing)
 }
 
-fn mutant(name: Option<&String>) -> Result<Option<Mutant>, Refused> {
-    let Some(name) = name else { return Ok(None) };
-    match Mutant::of_name(name) {
-        Some(mutant) => Ok(Some(mutant)),
-        None => Err(refused(format!(
-            "this engine does not have the bug {name:?}; `mutants` lists those that it has"
-        ))),
+fn script(fields: &mut Fields) -> Result<Script, Wrong> {
+    let usual = Script::default();
+    if fields.number("groups")?.unwrap_or(1) != 1 {
+        return Err("a scripted world has one group".to_owned());
     }
+    Ok(Script {
+        seed: fields.seed("seed")?.unwrap_or(usual.seed),
+        voters: fields.number("voters")?.unwrap_or(usual.voters),
+        learners: fields.number("learners")?.unwrap_or(usual.learners),
+        joiners: fields.number("joiners")?.unwrap_or(usual.joiners),
+        witnesses: fields.numbers("witnesses")?.unwrap_or_default().into_iter().map(NodeId).collect(),
+        heartbeat_ms: fields.number("heartbeat_ms")?.unwrap_or(usual.heartbeat_ms),
+        election_timeout_ms: fields.number("election_timeout_ms")?.unwrap_or(usual.election_timeout_ms),
+        delay_ms: fields.pair("delay_ms")?.unwrap_or(usual.delay_ms),
+        sync_ms: fields.number("sync_ms")?.unwrap_or(usual.sync_ms),
+        apply_ms: fields.number("apply_ms")?.unwrap_or(usual.apply_ms),
+        loss_percent: fields.percent("loss_percent")?.unwrap_or(usual.loss_percent),
+        pre_vote: fields.flag("pre_vote")?.unwrap_or(usual.pre_vote),
+        check_quorum: fields.flag("check_quorum")?.unwrap_or(usual.check_quorum),
+        reads: match fields.text("reads")?.as_deref() {
+            None | Some("index") => Reads::Index,
+            Some("lease") => Reads::Lease,
+            Some("stale") => Reads::Stale,
+            Some(_) => return Err("`reads` is `index`, `lease` or `stale`".to_owned()),
+        },
+        snapshot_after: fields.number("snapshot_after")?.unwrap_or(usual.snapshot_after),
+        trailing: fields.number("trailing")?.unwrap_or(usual.trailing),
+        clients: fields.number("clients")?.unwrap_or(usual.clients),
+        mutant: mutant(fields)?,
+        timeouts_ms: timeouts(fields)?,
+    })
 }
 
-impl Settings {
-    fn nothing() -> Self {
-        Self {
-            version: VERSION,
-            seed: None,
-            voters: None,
-            learners: None,
-            joiners: None,
-            witnesses: None,
-            groups: None,
-            heartbeat_ms: None,
-            election_timeout_ms: None,
-            delay_ms: None,
-            sync_ms: None,
-            apply_ms: None,
-            loss_percent: None,
-            pre_vote: None,
-            check_quorum: None,
-            reads: None,
-            snapshot_after: None,
-            trailing: None,
-            clients: None,
-            mutant: None,
-            timeouts_ms: None,
-            world: None,
-            actions: None,
-        }
-    }
-
-    fn script(&self) -> Result<Script, Refused> {
-        let usual = Script::default();
-        let seed = match &self.seed {
-            Some(seed) => seed.number().ok_or_else(|| refused("the seed is no number of 64 bits"))?,
-            None => usual.seed,
-        };
-        if self.groups.unwrap_or(1) != 1 {
-            return Err(refused("a scripted world has one group"));
-        }
-        let witnesses = self.witnesses.iter().flatten().copied().map(NodeId).collect();
-        let timeouts = self.timeouts_ms.iter().flatten();
-        Ok(Script {
-            seed,
-            voters: self.voters.unwrap_or(usual.voters),
-            learners: self.learners.unwrap_or(usual.learners),
-            joiners: self.joiners.unwrap_or(usual.joiners),
-            witnesses,
-            heartbeat_ms: self.heartbeat_ms.unwrap_or(usual.heartbeat_ms),
-            election_timeout_ms: self.election_timeout_ms.unwrap_or(usual.election_timeout_ms),
-            delay_ms: self.delay_ms.unwrap_or(usual.delay_ms),
-            sync_ms: self.sync_ms.unwrap_or(usual.sync_ms),
-            apply_ms: self.apply_ms.unwrap_or(usual.apply_ms),
-            loss_percent: self.loss_percent.unwrap_or(usual.loss_percent),
-            pre_vote: self.pre_vote.unwrap_or(usual.pre_vote),
-            check_quorum: self.check_quorum.unwrap_or(usual.check_quorum),
-            reads: match self.reads {
-                None | Some(ReadsName::Index) => Reads::Index,
-                Some(ReadsName::Lease) => Reads::Lease,
-                Some(ReadsName::Stale) => Reads::Stale,
-            },
-            snapshot_after: self.snapshot_after.unwrap_or(usual.snapshot_after),
-            trailing: self.trailing.unwrap_or(usual.trailing),
-            clients: self.clients.unwrap_or(usual.clients),
-            mutant: mutant(self.mutant.as_ref())?,
-            timeouts_ms: timeouts.map(|(node, timeouts)| (NodeId(*node), timeouts.clone())).collect(),
-        })
-    }
+fn timeouts(fields: &mut Fields) -> Result<std::collections::BTreeMap<NodeId, Vec<u64>>, Wrong> {
+    let wrong =
+        || "`timeouts_ms` is not an object of lists of milliseconds, by the number of the node".to_owned();
+    let by_node = match fields.take("timeouts_ms") {
+        None => return Ok(std::collections::BTreeMap::new()),
+        Some(Json::Object(by_node)) => by_node,
+        Some(_) => return Err(wrong()),
+    };
+    let read = |(node, timeouts): (String, Json)| Some((NodeId(node.parse().ok()?), numbers_of(timeouts)?));
+    by_node.into_iter().map(read).collect::<Option<_>>().ok_or_else(wrong)
 }
 
-impl Sweep {
-    fn options(&self) -> Result<(u64, Options), Refused> {
-        let seed = self.seed.number().ok_or_else(|| refused("the seed is no number of 64 bits"))?;
-        let graph = match &self.graph {
-            Some(name) => {
-                Some(Graph::of_name(name).ok_or_else(|| refused(format!("there is no graph {name:?}")))?)
-            }
-            None => None,
-        };
-        if self.voters.is_some_and(|voters| !(1..=9).contains(&voters)) {
-            return Err(Refused::TooLong("a world has one to nine voters".to_owned()));
-        }
-        if self.clients.is_some_and(|clients| clients > 16) {
-            return Err(Refused::TooLong("a world has 16 clients at most, besides the viewer".to_owned()));
-        }
-        if self.seconds.is_some_and(|seconds| seconds > 600) {
-            return Err(Refused::TooLong("a world lasts ten minutes at most".to_owned()));
-        }
-        let restrictions = Restrictions {
-            voters: self.voters,
-            graph,
-            clients: self.clients,
-            groups: Some(self.groups.unwrap_or(1)),
-            with: features(&self.with)?,
-            without: features(&self.without)?,
-            skip: self.skip.clone(),
-            seconds: self.seconds,
-        };
-        Ok((seed, Options { restrictions, mutant: mutant(self.mutant.as_ref())? }))
-    }
+/// A world of the sweep: what `floe sim` is told, by the same names.
+fn drawn(fields: &mut Fields) -> Result<(u64, Options), Wrong> {
+    let seed = fields.seed("seed")?.ok_or("`world` has no `seed`")?;
+    let graph = match fields.text("graph")? {
+        Some(name) => Some(Graph::of_name(&name).ok_or_else(|| format!("there is no graph `{name}`"))?),
+        None => None,
+    };
+    let skip: Option<BTreeSet<u32>> = fields
+        .numbers("skip")?
+        .unwrap_or_default()
+        .into_iter()
+        .map(|number| number.try_into().ok())
+        .collect();
+    let restrictions = Restrictions {
+        voters: fields.number("voters")?,
+        graph,
+        clients: fields.number("clients")?,
+        groups: fields.number("groups")?,
+        with: features(&fields.texts("with")?)?,
+        without: features(&fields.texts("without")?)?,
+        skip: skip.ok_or("`skip` has a number that is too large")?,
+        seconds: fields.number("seconds")?,
+    };
+    Ok((seed, Options { restrictions, mutant: mutant(fields)? }))
 }
 
-fn features(names: &[String]) -> Result<BTreeSet<Feature>, Refused> {
+fn limits(restrictions: &Restrictions) -> Result<(), Refused> {
+    let limit = |is_kept: bool, reason: &str| {
+        if is_kept { Ok(()) } else { Err(Refused::TooLong(reason.to_owned())) }
+    };
+    limit(
+        restrictions.voters.is_none_or(|voters| (1..=9).contains(&voters)),
+        "a world has one to nine voters",
+    )?;
+    limit(
+        restrictions.clients.is_none_or(|clients| clients <= 16),
+        "a world has 16 clients at most, besides the viewer",
+    )?;
+    limit(restrictions.seconds.is_none_or(|seconds| seconds <= 600), "a world lasts ten minutes at most")
+}
+
+fn features(names: &[String]) -> Result<BTreeSet<Feature>, Wrong> {
     let known = |name: &String| {
-        Feature::of_name(name).ok_or_else(|| refused(format!("there is no feature {name:?} of worlds")))
+        Feature::of_name(name).ok_or_else(|| format!("there is no feature `{name}` of worlds"))
     };
     names.iter().map(known).collect()
 }

@@ -58,7 +58,7 @@ let polling = null;
 
 /** The engine that runs worlds: as WebAssembly in the page, or behind `floe lab`. */
 async function simulatorEngine() {
-  simulator ??= query.get("engine") === "native" ? new NativeEngine() : await WasmEngine.load(new URL("engine.wasm", document.baseURI));
+  simulator ??= query.get("engine") === "native" ? new NativeEngine() : await WasmEngine.load(new URL("engine.wasm.gz", document.baseURI));
   return simulator;
 }
 

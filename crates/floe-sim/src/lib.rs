@@ -45,6 +45,7 @@ mod world;
 pub use floe_trace::TRACE_VERSION;
 
 pub use floe_raft::NodeId;
+pub use floe_trace::quote;
 
 pub use action::{Action, Link, Target};
 pub use change::{Step, StepKind};

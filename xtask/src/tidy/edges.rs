@@ -64,7 +64,7 @@ const RULES: &[Rule] = &[
         speaks_grpc: true,
     },
     Rule { package: "xtask-exhaustive", may_use: &["floe-raft"], pure: false, speaks_grpc: false },
-    Rule { package: "xtask-wasm", may_use: &["floe-sim"], pure: false, speaks_grpc: false },
+    Rule { package: "xtask-wasm", may_use: &["floe-lab", "floe-sim"], pure: false, speaks_grpc: false },
     Rule { package: "xtask-sim", may_use: &["floe-sim"], pure: false, speaks_grpc: false },
 ];
 

@@ -31,7 +31,7 @@ fn action() -> impl Strategy<Value = Value> {
         Just(json!({"do": "heal"})),
         (0u64..400).prop_map(|packet| json!({"do": "lose", "packet": packet})),
         (0u64..30, 0u32..30).prop_map(|(low, loss)| {
-            json!({"do": "network", "delay_ms": [low, low + 9], "loss_percent": loss, "reorder": loss % 2 == 0})
+            json!({"do": "network", "delay_ms": [low, low + 9], "loss_percent": loss, "reorder": loss.is_multiple_of(2)})
         }),
         (node(), 1u64..90).prop_map(|(from, delay)| {
             json!({"do": "link", "from": from, "to": from % 5 + 1, "delay_ms": delay})
@@ -61,7 +61,7 @@ fn settings(seed: u64) -> Value {
     let reads = ["index", "lease", "stale"][seed as usize % 3];
     json!({
         "version": 1, "seed": seed, "voters": 3, "learners": 1, "joiners": 1, "clients": seed % 3,
-        "snapshot_after": if seed % 2 == 0 { 4 } else { 0 }, "trailing": 2, "reads": reads,
+        "snapshot_after": if seed.is_multiple_of(2) { 4 } else { 0 }, "trailing": 2, "reads": reads,
         "timeouts_ms": {"2": [150, 220], "3": [260]},
     })
 }

@@ -81,6 +81,8 @@ impl Stage {
         object(&mut out, |out| {
             out.number("index", index);
             let index = Index(index);
+            let text = world.hosts.iter().find_map(|host| log_of(host).entry(index));
+            out.text("text", &text.map(|entry| world.entry_text(entry)).unwrap_or_default());
             out.objects("nodes", &world.hosts, |out, host| {
                 let (log, disk) = (log_of(host), host.storage.image());
                 let commit = host.life.as_ref().map_or(Index(0), |life| life.node.commit());

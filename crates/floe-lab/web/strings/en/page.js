@@ -748,7 +748,7 @@ export default {
   "error.no-world": "No world is open. Make a new one.",
   "error.too-long": "This world has reached its limit: {detail}",
   "error.bad-answer": "The answer could not be read. {detail}",
-  "error.no-engine": "The engine could not be loaded ({detail}). Is engine.wasm beside the page?",
+  "error.no-engine": "The engine could not be loaded ({detail}). Is engine.wasm.gz beside the page?",
   "error.engine-died": "The engine stopped with a fault of its own: {detail}. The world was opened again at its beginning.",
   "error.unreachable": "floe lab does not answer: {detail}. Is it still running?",
   "error.not-attached": "This floe lab looks at no cluster. Start it with --attach and the cluster's endpoints.",

@@ -748,7 +748,7 @@ export default {
   "error.no-world": "没有打开的世界。请新建一个。",
   "error.too-long": "这个世界已到极限：{detail}",
   "error.bad-answer": "无法读懂答复。{detail}",
-  "error.no-engine": "无法载入引擎（{detail}）。engine.wasm 在页面旁边吗？",
+  "error.no-engine": "无法载入引擎（{detail}）。engine.wasm.gz 在页面旁边吗？",
   "error.engine-died": "引擎因自身的错误停止：{detail}。世界已从头重新打开。",
   "error.unreachable": "floe lab 没有应答：{detail}。它还在运行吗？",
   "error.not-attached": "这个 floe lab 没有连接集群。请用 --attach 加上集群地址启动。",
