@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::client::Failure;
+#[cfg(feature = "lab")]
+use crate::command::lab;
 use crate::command::{del, get, member, put, recover, sim, status, watch};
 use crate::environment;
 use crate::server::serve;
@@ -25,6 +27,7 @@ Examples:
   floe get greeting            read it, from any member
   floe watch --prefix ''       follow every change
   floe status                  who leads, how far everybody is
+  floe lab                     see it at work, in a browser
 
 Exit codes: 0 done, 1 refused or failed, 2 wrong command line, 3 the outcome of a write is unknown,
 4 (serve) this member was removed from the cluster.
@@ -51,6 +54,9 @@ enum Command {
     Members(member::List),
     /// Go on with one member when a majority is lost for good, or mend its log
     Recover(recover::Arguments),
+    /// Watch Raft run in a browser, and break it: a simulated world, a trace, or a running cluster
+    #[cfg(feature = "lab")]
+    Lab(Box<lab::Arguments>),
     /// Replay a seed of the simulator: the real core and log in a simulated world of faults
     Sim(sim::Arguments),
 }
@@ -73,6 +79,8 @@ pub(crate) fn main(words: Vec<OsString>) -> ExitCode {
         Command::Member(arguments) => finish(member::run(arguments)),
         Command::Members(arguments) => finish(member::list(arguments)),
         Command::Recover(arguments) => recover::main(&arguments),
+        #[cfg(feature = "lab")]
+        Command::Lab(arguments) => lab::main(*arguments),
         Command::Sim(arguments) => sim::main(arguments),
     }
 }

@@ -88,15 +88,20 @@ fn said(status: &Status) -> String {
     }
 }
 
+/// What comes after the scheme of an endpoint, if that is one that floe speaks.
+pub(crate) fn address_of(endpoint: &str) -> Result<&str, String> {
+    match endpoint.split_once("://") {
+        None => Ok(endpoint),
+        Some(("http", address)) => Ok(address),
+        Some(("https", _)) => Err("TLS is not supported yet; use http".to_owned()),
+        Some((scheme, _)) => Err(format!("`{scheme}` is no scheme that floe knows; use http")),
+    }
+}
+
 impl Connection {
     /// Connects to one member.
     pub(crate) async fn connect(&self, endpoint: &str) -> Result<Channel, String> {
-        let address = match endpoint.split_once("://") {
-            None => endpoint,
-            Some(("http", address)) => address,
-            Some(("https", _)) => return Err("TLS is not supported yet; use http".to_owned()),
-            Some((scheme, _)) => return Err(format!("`{scheme}` is no scheme that floe knows; use http")),
-        };
+        let address = address_of(endpoint)?;
         let endpoint = Endpoint::from_shared(format!("http://{address}"))
             .map_err(|_| "not an address; it should be like 127.0.0.1:2379".to_owned())?
             .connect_timeout(self.dial_timeout)

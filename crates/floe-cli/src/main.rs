@@ -11,6 +11,8 @@ mod bytes_of;
 mod client;
 mod command;
 mod environment;
+#[cfg(feature = "lab")]
+mod lab;
 mod once;
 mod print;
 mod server;

@@ -2,6 +2,8 @@
 
 pub(crate) mod del;
 pub(crate) mod get;
+#[cfg(feature = "lab")]
+pub(crate) mod lab;
 pub(crate) mod member;
 pub(crate) mod put;
 pub(crate) mod recover;

@@ -37,7 +37,7 @@ pub(crate) struct Arguments {
 /// What is taken away from the seed, as the shrinker prints it.
 #[derive(Args)]
 #[command(next_help_heading = "Taking away")]
-struct Less {
+pub(crate) struct Less {
     /// The number of voters, instead of the seed's own
     #[arg(long)]
     voters: Option<u64>,
@@ -68,6 +68,31 @@ struct Less {
 }
 
 impl Less {
+    /// The same as the `world` of the lab's settings (`docs/design/lab.md`), where the seed is a text: not every one is a
+    /// number of JavaScript's.
+    #[cfg(feature = "lab")]
+    pub(crate) fn world(&self, seed: u64) -> serde_json::Value {
+        let Self { voters, graph, clients, groups, seconds, with, without, skip, mutant } = self;
+        let names =
+            |features: &[Feature]| -> Vec<&str> { features.iter().map(|feature| feature.name()).collect() };
+        let mut world = serde_json::json!({
+            "seed": seed.to_string(), "voters": voters, "graph": graph.map(Graph::name), "clients": clients,
+            "groups": groups, "seconds": seconds, "with": names(with), "without": names(without), "skip": skip,
+            "mutant": mutant.map(Mutant::name),
+        });
+        if let Some(fields) = world.as_object_mut() {
+            fields
+                .retain(|_, value| !value.is_null() && value.as_array().is_none_or(|list| !list.is_empty()));
+        }
+        world
+    }
+
+    /// Whether nothing is said.
+    #[cfg(feature = "lab")]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.world(0).as_object().is_some_and(|fields| fields.len() == 1)
+    }
+
     fn options(self) -> Options {
         let Self { voters, graph, clients, groups, seconds, with, without, skip, mutant } = self;
         let (with, without) = (BTreeSet::from_iter(with), BTreeSet::from_iter(without));

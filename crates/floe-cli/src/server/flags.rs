@@ -170,11 +170,7 @@ impl Flags {
             Some(_) | None => vec![(name.clone(), advertise_peers.clone())],
         };
         let election_timeout_ms = self.election_timeout.unwrap_or(defaults.election_timeout_ms);
-        let lease_drift_ms = match (self.read_mode, self.lease_drift) {
-            (Some(ReadMode::Lease), drift) => Some(drift.unwrap_or(election_timeout_ms / 10)),
-            (None | Some(ReadMode::Index), Some(_)) => return Err(FlagsError::DriftWithoutLease),
-            (None | Some(ReadMode::Index), None) => None,
-        };
+        let lease_drift_ms = self.lease_drift_ms(election_timeout_ms)?;
         Ok(Config {
             lease_drift_ms,
             data_dir: self.data_dir.clone().unwrap_or_else(|| data_dir(&name)),
@@ -215,6 +211,14 @@ impl Flags {
             client_threads: defaults.client_threads,
             shutdown_grace: defaults.shutdown_grace,
         })
+    }
+
+    fn lease_drift_ms(&self, election_timeout_ms: u64) -> Result<Option<u64>, FlagsError> {
+        match (self.read_mode, self.lease_drift) {
+            (Some(ReadMode::Lease), drift) => Ok(Some(drift.unwrap_or(election_timeout_ms / 10))),
+            (None | Some(ReadMode::Index), Some(_)) => Err(FlagsError::DriftWithoutLease),
+            (None | Some(ReadMode::Index), None) => Ok(None),
+        }
     }
 }
 

@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 use tempfile::TempDir;
 
+#[cfg(feature = "lab")]
+mod lab;
 mod sim;
 
 const FLOE: &str = env!("CARGO_BIN_EXE_floe");
