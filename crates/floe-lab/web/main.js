@@ -180,7 +180,7 @@ function nextPacket() {
 }
 
 const openSettings = () => settingsDialog(lab, openWorld);
-const openShare = () => shareDialog(lab, notices, { openTrace, stage: at("cluster") });
+const openShare = () => shareDialog(lab, notices, { openTrace, stage: at("cluster"), tour: tours.present });
 const swapLanguage = () => setLanguage(currentLanguage() === "en" ? "zh" : "en");
 
 function onNode(action) {
@@ -238,6 +238,9 @@ onLanguage(() => {
   document.title = t("ui.title");
 });
 setLanguage(preferredLanguage());
+player.onChange((why) => {
+  if (why === "ended" && (lab.state.end === "over" || lab.state.end === "limit")) notices.show("info", t(`ui.end.${lab.state.end}`));
+});
 addEventListener("hashchange", openAddress);
 /** What the tests look at; the page itself does not. */
 globalThis.floeLab = { lab, player, tours, openTrace, openWorld, link: () => fragmentOf({ settings: lab.settings, at: lab.state.at }) };

@@ -249,23 +249,30 @@ export class Lab {
     let found = null;
     await this.attempt(async () => {
       const start = this.state;
-      let from = start.event;
-      let at = Math.max(start.at, this.reached);
-      for (let span = 100e6; ; span = Math.min(span * 2, 2e9)) {
-        found = this.events.slice(from).find((event) => event.at > start.at && wanted(event)) ?? null;
-        if (found || at > start.at + horizon) break;
-        from = this.events.length;
-        at += span;
-        await this.#take(await this.engine.call({ call: "seek", at }));
-        if (this.state.end !== null || this.state.verdict?.holds === false) {
-          found = this.events.slice(from).find(wanted) ?? null;
-          break;
-        }
+      try {
+        found = await this.#search(start, wanted, horizon);
+      } finally {
+        // Also after the world's limit: the viewer is where the search found something, or where it began.
+        await this.#seekNow(found ? found.at : start.at);
       }
-      await this.#seekNow(found ? found.at : start.at);
     });
     if (found) this.select({ kind: "event", id: found.id });
     return found;
+  }
+
+  async #search(start, wanted, horizon) {
+    const known = this.events.slice(start.event).find((event) => event.at > start.at && wanted(event));
+    if (known) return known;
+    let at = Math.max(start.at, this.reached);
+    for (let span = 100e6; at <= start.at + horizon; span = Math.min(span * 2, 2e9)) {
+      const from = this.events.length;
+      at += span;
+      await this.#take(await this.engine.call({ call: "seek", at }));
+      const found = this.events.slice(from).find((event) => event.at > start.at && wanted(event));
+      if (found) return found;
+      if (this.state.end !== null) return null;
+    }
+    return null;
   }
 
   /** The trace up to now, as the engine wrote it: NDJSON. */

@@ -34,7 +34,7 @@ export class Player {
     requestAnimationFrame(frame);
   }
 
-  /** Called when playing, speed or the stop changed; with `arrived` when playing ended at `stopAt`. */
+  /** Called when playing, speed or the stop changed; with `arrived` when playing ended at `stopAt`, `ended` when the world did. */
   onChange(listener) {
     this.#listeners.add(listener);
   }
@@ -103,7 +103,7 @@ export class Player {
   async #advance(end) {
     const lab = this.#lab;
     if (lab.state.verdict?.holds === false || lab.state.end !== null) {
-      this.pause();
+      this.#halt("ended");
       return;
     }
     const went = await lab.seek(this.now);

@@ -141,8 +141,10 @@ export class ClusterView {
         const there = cuts.get(`${a}-${b}`);
         const back = cuts.get(`${b}-${a}`);
         const absent = [a, b].some((id) => state.nodes.find((node) => node.id === id).status === "absent");
+        const slow = [there, back].filter((one) => one && !one.cut && one.delay_ms !== undefined).map((one) => one.delay_ms);
+        text(link.delay, slow.length > 0 ? `${[...new Set(slow)].join(" / ")} ms` : "");
         const name = there?.cut && back?.cut ? "cut" : there?.cut ? "cut-there" : back?.cut ? "cut-back" : "whole";
-        set(link.root, { class: `link ${name}${absent ? " absent" : ""}${crowded ? " crowded" : ""}`, "data-link": key });
+        set(link.root, { class: `link ${name}${absent ? " absent" : ""}${crowded ? " crowded" : ""}${slow.length > 0 ? " slow" : ""}`, "data-link": key });
         set(link.there, { visibility: there?.cut && !back?.cut ? "visible" : "hidden" });
         set(link.back, { visibility: back?.cut && !there?.cut ? "visible" : "hidden" });
         set(link.both, { visibility: there?.cut && back?.cut ? "visible" : "hidden" });
@@ -168,7 +170,8 @@ export class ClusterView {
     const back = cross(far.x, far.y, from);
     const both = cross(middle.x, middle.y, to);
     both.lastChild.remove();
-    const root = svg("g", { class: "link", role: "button", tabindex: "-1" }, line, hit, there, back, both);
+    const delay = svg("text", { "aria-hidden": "true", class: "link-delay", "text-anchor": "middle", x: middle.x.toFixed(1), y: (middle.y - 6).toFixed(1) });
+    const root = svg("g", { class: "link", role: "button", tabindex: "-1" }, line, hit, there, back, both, delay);
     const select = () => this.#lab.select({ kind: "link", from: a, to: b });
     root.addEventListener("click", select);
     root.addEventListener("keydown", (event) => {
@@ -177,7 +180,7 @@ export class ClusterView {
       event.stopPropagation();
       select();
     });
-    return { root, there, back, both };
+    return { root, there, back, both, delay };
   }
 
   /** Messages keep their element for as long as they are under way; elements of those gone are used again. */
@@ -309,7 +312,8 @@ export class ClusterView {
       set(row.root, { transform: `translate(${x} ${y})`, "data-op": op.op });
       set(row.box, { width: boxWidth, "aria-label": t("ui.op.label", { text: op.text, state: t(`client.${op.state}`) }) });
       const room = Math.floor((boxWidth - 16) / 7.2);
-      text(row.title, op.text.length > room ? `${op.text.slice(0, room - 1)}…` : op.text);
+      const asked = op.again ? `↻ ${op.text}` : op.text;
+      text(row.title, asked.length > room ? `${asked.slice(0, room - 1)}…` : asked);
       const answer = op.state === "answered" ? `✓ ${op.answer ?? ""}` : `${OP_MARKS[op.state] ?? ""} ${t(`client.${op.state}`)}`;
       text(row.answer, answer.length > room ? `${answer.slice(0, room - 1)}…` : answer);
       row.op = op;

@@ -1,7 +1,7 @@
 // Where things stand on the stage: nodes on an ellipse, clients on a rail, messages on lanes between two nodes.
 
 /** Room for the words beside a node; where there are many nodes, they are abbreviated. */
-const LABEL_WIDTH = 200;
+const LABEL_WIDTH = 222;
 const SHORT_LABEL_WIDTH = 130;
 const MANY = 6;
 

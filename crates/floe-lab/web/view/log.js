@@ -6,6 +6,7 @@ import { roleText } from "./node.js";
 
 /** How many hues terms take in turn (`--term-0` … of the style). */
 const HUES = 8;
+const MOST_COLUMNS = 128;
 
 export class LogView {
   #lab;
@@ -15,8 +16,8 @@ export class LogView {
   #selects = [];
   #cells = new Map();
   #shape = "";
+  #span = { first: 1, last: 0 };
   #focus = [];
-  #active = null;
   #later;
 
   constructor(root, lab) {
@@ -36,7 +37,7 @@ export class LogView {
       el("div", { class: "log-diff" }, pick("ui.diff"), pick("ui.diff.with")));
     root.append(head, el("div", { class: "log-scroll" }, this.#grid), this.#note);
     this.#grid.addEventListener("keydown", (event) => this.#keys(event));
-    this.#later = throttled(() => this.#draw(), 50);
+    this.#later = throttled(() => this.#draw(), 90);
     lab.on("state", this.#later);
     lab.on("selection", this.#later);
     lab.on("world", () => this.#draw(true));
@@ -60,14 +61,15 @@ export class LogView {
     const nodes = state.nodes.filter((node) => node.status !== "absent" || node.log?.length);
     const { first, last } = span(nodes);
     const compacted = nodes.some((node) => node.base?.[0] > 0);
-    const shape = `${nodes.map((node) => node.id).join()}|${compacted}|${first}|${last}|${grouped}|${document.documentElement.lang}`;
+    const shape = `${nodes.map((node) => node.id).join()}|${compacted}|${last < first}|${grouped}|${document.documentElement.lang}`;
     this.#grid.setAttribute("aria-label", t("ui.log"));
     if (shape !== this.#shape || force) {
       this.#shape = shape;
       this.#fillSelects(nodes);
       if (grouped) this.#buildGroups(state.nodes);
       else this.#build(nodes, first, last);
-    }
+    } else if (!grouped && (first !== this.#span.first || last !== this.#span.last)) this.#shift(nodes, first, last);
+    this.#span = { first, last };
     if (grouped) {
       this.#buildGroups(state.nodes);
       return;
@@ -88,33 +90,69 @@ export class LogView {
   }
 
   #build(nodes, first, last) {
+    const scroll = this.#grid.parentElement;
+    const atEnd = scroll.scrollLeft + scroll.clientWidth >= scroll.scrollWidth - 8;
+    const held = this.#grid.contains(document.activeElement) ? document.activeElement.dataset : null;
+    const left = scroll.scrollLeft;
     this.#cells.clear();
     const count = Math.max(0, last - first + 1);
     this.#grid.style.setProperty("--columns", String(Math.max(count, 1)));
     this.#grid.setAttribute("aria-colcount", String(count + 1));
     const header = el("div", { role: "row", class: "log-row log-head" }, el("div", { role: "columnheader", class: "log-name" }, t("ui.index")));
-    for (let index = first; index <= last; index += 1) {
-      header.append(el("div", { role: "columnheader", class: `log-index${this.#focus.includes(`index:${index}`) ? " lit" : ""}` }, String(index)));
-    }
+    for (let index = first; index <= last; index += 1) header.append(this.#head(index));
     // Among the indexes, so that nothing moves when the first entry comes.
     if (count === 0) header.append(el("div", { role: "columnheader", class: "log-empty" }, t(nodes.some((node) => node.base?.[0] > 0) ? "ui.log.compacted" : "ui.log.empty")));
     const rows = nodes.map((node) => {
       const name = el("div", { role: "rowheader", class: "log-name" });
       const row = el("div", { role: "row", class: "log-row", "data-node": node.id }, name);
       this.#cells.set(`${node.id}`, name);
-      for (let index = first; index <= last; index += 1) {
-        const cell = el("div", { role: "gridcell", class: "cell none", tabindex: "-1", "data-node": node.id, "data-index": index,
-          onclick: () => this.#choose(node.id, index) },
-          el("span", { class: "cell-term", "aria-hidden": "true" }), el("span", { class: "cell-text", "aria-hidden": "true" }), el("span", { class: "unseen" }));
-        this.#cells.set(`${node.id}:${index}`, cell);
-        row.append(cell);
-      }
+      for (let index = first; index <= last; index += 1) row.append(this.#cell(node.id, index));
       return row;
     });
     this.#grid.replaceChildren(header, ...rows);
+    // The newest entries stay in sight, unless the reader looks at older ones.
+    scroll.scrollLeft = atEnd ? scroll.scrollWidth : left;
+    const reachable = (held && this.#cells.get(`${held.node}:${held.index}`)) || this.#grid.querySelector('[role="gridcell"]');
+    reachable?.setAttribute("tabindex", "0");
+    if (held) reachable?.focus({ preventScroll: true });
+  }
+
+  #head(index) {
+    return el("div", { role: "columnheader", class: `log-index${this.#focus.includes(`index:${index}`) ? " lit" : ""}` }, String(index));
+  }
+
+  #cell(node, index) {
+    const cell = el("div", { role: "gridcell", class: "cell none", tabindex: "-1", "data-node": node, "data-index": index, onclick: () => this.#choose(node, index) },
+      el("span", { class: "cell-term", "aria-hidden": "true" }), el("span", { class: "cell-text", "aria-hidden": "true" }), el("span", { class: "unseen" }));
+    this.#cells.set(`${node}:${index}`, cell);
+    return cell;
+  }
+
+  /** While time runs, logs grow at their end and are compacted at their front: only those columns change. */
+  #shift(nodes, first, last) {
+    const before = this.#span;
+    if (first < before.first || last < before.last || first > before.last) {
+      this.#build(nodes, first, last);
+      return;
+    }
     const scroll = this.#grid.parentElement;
-    scroll.scrollLeft = scroll.scrollWidth;
-    this.#grid.querySelector('[role="gridcell"]')?.setAttribute("tabindex", "0");
+    const atEnd = scroll.scrollLeft + scroll.clientWidth >= scroll.scrollWidth - 8;
+    const [header, ...rows] = this.#grid.children;
+    for (let index = before.first; index < first; index += 1) {
+      header.children[1].remove();
+      for (const node of nodes) {
+        this.#cells.get(`${node.id}:${index}`)?.remove();
+        this.#cells.delete(`${node.id}:${index}`);
+      }
+    }
+    for (let index = before.last + 1; index <= last; index += 1) {
+      header.append(this.#head(index));
+      nodes.forEach((node, at) => rows[at].append(this.#cell(node.id, index)));
+    }
+    this.#grid.style.setProperty("--columns", String(last - first + 1));
+    this.#grid.setAttribute("aria-colcount", String(last - first + 2));
+    if (!this.#grid.querySelector('[role="gridcell"][tabindex="0"]')) this.#grid.querySelector('[role="gridcell"]')?.setAttribute("tabindex", "0");
+    if (atEnd) scroll.scrollLeft = scroll.scrollWidth;
   }
 
   #drawRow(node, first, last, terms, pair) {
@@ -197,7 +235,6 @@ export class LogView {
     event.stopPropagation();
     const next = to && this.#cells.get(to);
     if (!next) return;
-    this.#active = next;
     for (const other of this.#grid.querySelectorAll('[role="gridcell"][tabindex="0"]')) other.setAttribute("tabindex", "-1");
     next.setAttribute("tabindex", "0");
     next.focus();
@@ -212,7 +249,7 @@ export class LogView {
     const rows = nodes.map((node) => {
       const mine = new Map((node.groups ?? []).map((group) => [group.group, group]));
       return el("div", { role: "row", class: "log-row", "data-node": node.id },
-        el("div", { role: "rowheader", class: "log-name" }, el("b", {}, String(node.id)), el("span", {}, t(`status.${node.status}`))),
+        el("div", { role: "rowheader", class: "log-name" }, el("b", {}, String(node.id)), el("span", {}, node.status === "up" ? "" : t(`status.${node.status}`))),
         groups.map((id) => {
           const group = mine.get(id);
           if (!group) return el("div", { role: "gridcell", class: "cell none" });
@@ -246,7 +283,7 @@ function span(nodes) {
     }
   }
   if (!Number.isFinite(first)) return { first: 1, last: 0 };
-  return { first: Math.max(first, last - 255), last };
+  return { first: Math.max(first, last - MOST_COLUMNS + 1), last };
 }
 
 /** The term that most logs have at each index where they are not all of one term. */

@@ -149,7 +149,7 @@ function figuresText(node, narrow) {
     return t("ui.groups.short", { leads, count: node.groups.length, asleep });
   }
   if (node.commit === undefined) return "";
-  const key = narrow ? "ui.figures.short" : "ui.figures";
+  const key = narrow || Math.max(node.commit, node.durable ?? 0) > 99 ? "ui.figures.short" : "ui.figures";
   return t(key, { commit: node.commit, applied: node.applied ?? "–", durable: node.durable ?? "–" });
 }
 

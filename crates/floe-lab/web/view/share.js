@@ -7,12 +7,14 @@ import { fragmentOf } from "../model/link.js";
 import { pictureOf } from "./picture.js";
 
 /** Offers what can be taken away. */
-export function shareDialog(lab, notices, { openTrace, stage }) {
+export function shareDialog(lab, notices, { openTrace, stage, tour }) {
   const link = new URL(location.href);
   link.hash = fragmentOf({ settings: lab.settings, at: lab.state?.at ?? 0, language: currentLanguage() });
   openDialog("share", t("ui.share"), () => {
     const field = el("input", { type: "text", readonly: true, id: "share-link", value: link.href, "aria-label": t("ui.share.link") });
     field.addEventListener("focus", () => field.select());
+    const step = new URL(location.href);
+    if (tour) step.hash = fragmentOf({ ...tour, language: currentLanguage() });
     const failed = (error) => notices.error(error);
     const part = (title, about, ...rest) => el("section", { class: "share-part" }, el("h3", {}, t(title)), el("p", { class: "plain" }, t(about)), rest);
     const output = el("pre", { class: "share-test", tabindex: "0", hidden: true });
@@ -30,6 +32,7 @@ export function shareDialog(lab, notices, { openTrace, stage }) {
     if (lab.readOnly) return [lab.engine.kind === "trace" ? picture : [trace, picture], open];
     return [
       part("ui.share.link", "ui.share.link.about", el("div", { class: "fields" }, field, copyButton(() => link.href))),
+      tour ? part("ui.share.tour", "ui.share.tour.about", el("div", { class: "fields" }, el("input", { type: "text", readonly: true, value: step.href, "aria-label": t("ui.share.tour") }), copyButton(() => step.href))) : [],
       part("ui.share.test", "ui.share.test.about", el("div", { class: "buttons" },
         el("button", { type: "button", id: "share-test", onclick: async () => {
           try {

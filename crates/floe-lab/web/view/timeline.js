@@ -48,6 +48,7 @@ export class TimelineView {
   #own;
   #scale = 500e6;
   #scrubbing = false;
+  #drawn = { scale: 0, count: 0, last: undefined, rows: new Map() };
   #back;
   #undo;
   #redo;
@@ -162,22 +163,32 @@ export class TimelineView {
     this.#paths.reached.setAttribute("width", ((reached / this.#scale) * WIDTH).toFixed(1));
   }
 
+  /** Marks are added to what is drawn already; another scale, another world or a fork begins anew. */
+  #drawEvents(events, scale) {
+    const fresh = scale !== this.#drawn.scale || events.length < this.#drawn.count || events[this.#drawn.count - 1] !== this.#drawn.last;
+    if (fresh) this.#drawn = { scale, count: 0, last: undefined, rows: new Map(MARKS.map(([name]) => [name, { path: "", x: -10 }])) };
+    const changed = new Set();
+    for (let at = this.#drawn.count; at < events.length; at += 1) {
+      const event = events[at];
+      for (const [name, wanted] of MARKS) {
+        if (!wanted(event)) continue;
+        const row = this.#drawn.rows.get(name);
+        const x = event.at * scale;
+        if (x - row.x < 0.8) continue;
+        const [top, height] = ROWS[name];
+        row.x = x;
+        row.path += `M${x.toFixed(1)},${top}v${height}`;
+        changed.add(name);
+      }
+    }
+    this.#drawn.count = events.length;
+    this.#drawn.last = events.at(-1);
+    for (const [name, row] of this.#drawn.rows) if (fresh || changed.has(name)) this.#paths[name].setAttribute("d", row.path);
+  }
+
   #drawMarks() {
     const { events, bookmarks, forks, settings } = this.#lab;
-    const scale = WIDTH / this.#scale;
-    for (const [name, wanted] of MARKS) {
-      const [top, height] = ROWS[name];
-      let last = -10;
-      let path = "";
-      for (const event of events) {
-        if (!wanted(event)) continue;
-        const x = event.at * scale;
-        if (x - last < 0.8) continue;
-        last = x;
-        path += `M${x.toFixed(1)},${top}v${height}`;
-      }
-      this.#paths[name].setAttribute("d", path);
-    }
+    this.#drawEvents(events, WIDTH / this.#scale);
     const mark = (at, kind, sign, label) => {
       const button = el("button", { type: "button", class: `own ${kind}`, title: label, "aria-label": label, onclick: () => this.#go(at) }, sign);
       button.style.left = `${Math.min(100, (at / this.#scale) * 100)}%`;

@@ -48,6 +48,8 @@ export default {
   "ui.step.back": "Previous event",
   "ui.start": "To the beginning",
   "ui.to-edge": "To the latest moment",
+  "ui.end.over": "This world has come to its end.",
+  "ui.end.limit": "This world has reached the limit of the lab. Make a new one, or go back.",
   "ui.speed": "Speed",
   "ui.scrub": "Time of the world",
   "ui.timeline": "Timeline",
@@ -240,6 +242,8 @@ export default {
   // Sharing.
   "ui.share.link": "A link",
   "ui.share.link.about": "It carries the settings and all of your actions; whoever opens it sees the same world at this moment.",
+  "ui.share.tour": "This step of the tour",
+  "ui.share.tour.about": "It opens the tour where you are now.",
   "ui.share.test": "A Rust test",
   "ui.share.test.about": "It replays this world under the simulator and checks every rule.",
   "ui.share.trace": "A trace file",

@@ -48,6 +48,8 @@ export default {
   "ui.step.back": "上一个事件",
   "ui.start": "回到开头",
   "ui.to-edge": "到最新时刻",
+  "ui.end.over": "这个世界已经走到终点。",
+  "ui.end.limit": "这个世界已到实验室的极限。请新建一个，或者往回走。",
   "ui.speed": "速度",
   "ui.scrub": "世界时间",
   "ui.timeline": "时间线",
@@ -240,6 +242,8 @@ export default {
   // 分享。
   "ui.share.link": "链接",
   "ui.share.link.about": "链接里有设置和您的全部操作；打开它的人会看到同一个世界的同一时刻。",
+  "ui.share.tour": "导览的这一步",
+  "ui.share.tour.about": "从您现在的位置打开导览。",
   "ui.share.test": "Rust 测试",
   "ui.share.test.about": "在模拟器中重放这个世界，并核对每条规则。",
   "ui.share.trace": "轨迹文件",
