@@ -104,6 +104,8 @@ fn the_page_its_engines_and_nothing_else_are_served() {
     let policy = "content-security-policy: default-src 'self'; script-src 'self' 'wasm-unsafe-eval';";
     assert!(head.contains(policy), "{head}");
     assert!(lab.get("/main.js").1.contains("content-type: text/javascript"));
+    let engine = lab.get("/engine.wasm.gz");
+    assert!(engine.0 == 200 && engine.2.starts_with(&[0x1f, 0x8b]), "{}", engine.1);
     assert_eq!(lab.get("/no-such-file").0, 404);
     assert_eq!(lab.get("/live").0, 404, "no cluster is attached");
 
