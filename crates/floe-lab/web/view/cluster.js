@@ -306,6 +306,8 @@ export class ClusterView {
       const op = ops[at];
       set(row.root, { visibility: op ? "visible" : "hidden", class: `op ${op?.state ?? ""}` });
       set(row.line, { visibility: "hidden" });
+      row.way = null;
+      row.op = op;
       if (!op) return;
       const x = rail.side === "left" ? 12 : 8 + at * (boxWidth + 8);
       const y = rail.side === "left" ? 64 + at * 56 : 8;
@@ -316,7 +318,6 @@ export class ClusterView {
       text(row.title, asked.length > room ? `${asked.slice(0, room - 1)}…` : asked);
       const answer = op.state === "answered" ? `✓ ${op.answer ?? ""}` : `${OP_MARKS[op.state] ?? ""} ${t(`client.${op.state}`)}`;
       text(row.answer, answer.length > room ? `${answer.slice(0, room - 1)}…` : answer);
-      row.op = op;
       const place = op.node ? this.#place(op.node) : null;
       const answeredNow = op.answered_at !== null && op.answered_at !== undefined && state.at - op.answered_at < LOST_MARK_NS;
       if (place && (op.state === "waiting" || answeredNow)) {
@@ -329,6 +330,7 @@ export class ClusterView {
           d: `M${from.x.toFixed(1)},${from.y.toFixed(1)}L${stop.x.toFixed(1)},${stop.y.toFixed(1)}`,
           class: `op-line ${op.state}`,
         });
+        row.way = { x1: from.x, y1: from.y, x2: stop.x, y2: stop.y };
       }
     });
   }
@@ -345,11 +347,12 @@ export class ClusterView {
       const title = svg("text", { "aria-hidden": "true", class: "op-title", x: 9, y: 18 });
       const answer = svg("text", { "aria-hidden": "true", class: "op-answer", x: 9, y: 36 });
       const root = svg("g", { class: "op", visibility: "hidden" }, box, title, answer);
-      const row = { root, box, title, answer, line, op: null };
+      const request = svg("circle", { class: "op-request", r: 6, visibility: "hidden" });
+      const row = { root, box, title, answer, line, request, way: null, op: null };
       root.addEventListener("keydown", (event) => event.key === "Enter" && row.op && this.#lab.select({ kind: "client", op: row.op.op }));
       root.addEventListener("click", () => row.op && this.#lab.select({ kind: "client", op: row.op.op }));
       this.#rail.push(row);
-      this.#layers.rail.append(line, root);
+      this.#layers.rail.append(line, root, request);
     }
   }
 
@@ -382,6 +385,20 @@ export class ClusterView {
     }
   }
 
+  /** A client's request on its way: it takes as long as a message does on average (docs/design/lab.md). */
+  #moveRequest(row, now, still) {
+    const delay = this.#lab.settings?.delay_ms ?? [8, 12];
+    const span = ((delay[0] + delay[1]) / 2) * 1e6;
+    const part = row.op && row.way && !this.#lab.settings?.world ? (now - row.op.invoked_at) / span : 2;
+    if (part < 0 || part >= 1) {
+      set(row.request, { visibility: "hidden" });
+      return;
+    }
+    const spot = along(row.way, still ? 0.5 : part);
+    set(row.request, { visibility: "visible" });
+    row.request.setAttribute("transform", `translate(${spot.x.toFixed(1)} ${spot.y.toFixed(1)})`);
+  }
+
   /** What moves: messages along their lanes, and timers that run down. */
   #frame(now, force = false) {
     if (!this.#layout || !this.#shown) return;
@@ -397,6 +414,7 @@ export class ClusterView {
       const drag = glyph.drag ?? { x: 0, y: 0 };
       glyph.root.setAttribute("transform", `translate(${(spot.x + drag.x).toFixed(1)} ${(spot.y + drag.y).toFixed(1)})`);
     }
+    for (const row of this.#rail) this.#moveRequest(row, now, still);
     for (const glyph of this.#nodes.values()) glyph.tick(now, still);
   }
 }
