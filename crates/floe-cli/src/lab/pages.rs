@@ -49,7 +49,8 @@ impl Pages {
 pub(crate) fn router(pages: Pages) -> Router {
     let pages = Arc::new(pages);
     Router::new()
-        .route("/engine/{name}", post(engine).layer(DefaultBodyLimit::max(CALL_BYTES_MAX)))
+        // The page has files of its own in a folder of that name.
+        .route("/engine/{name}", post(engine).layer(DefaultBodyLimit::max(CALL_BYTES_MAX)).get(file))
         .route("/live", get(live))
         .route("/live/events", get(live_events))
         .route("/trace/{name}", get(trace))

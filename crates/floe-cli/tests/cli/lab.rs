@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -93,6 +93,12 @@ impl Lab {
     }
 }
 
+/// All files below a folder.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
 #[test]
 fn the_page_its_engines_and_nothing_else_are_served() {
     let mut lab = Lab::start(&[]);
@@ -104,8 +110,12 @@ fn the_page_its_engines_and_nothing_else_are_served() {
     let policy = "content-security-policy: default-src 'self'; script-src 'self' 'wasm-unsafe-eval';";
     assert!(head.contains(policy), "{head}");
     assert!(lab.get("/main.js").1.contains("content-type: text/javascript"));
-    let engine = lab.get("/engine.wasm.gz");
-    assert!(engine.0 == 200 && engine.2.starts_with(&[0x1f, 0x8b]), "{}", engine.1);
+    let web = Path::new(env!("CARGO_MANIFEST_DIR")).join("../floe-lab/web");
+    for file in files(&web) {
+        let path = file.strip_prefix(&web).unwrap().display().to_string();
+        let (status, _, body) = lab.get(&format!("/{path}"));
+        assert!(status == 200 && body == std::fs::read(&file).unwrap(), "{path}: {status}");
+    }
     assert_eq!(lab.get("/no-such-file").0, 404);
     assert_eq!(lab.get("/live").0, 404, "no cluster is attached");
 

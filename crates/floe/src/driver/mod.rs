@@ -297,7 +297,7 @@ impl<R: Send + 'static> Driver<R> {
                     }
                 }
                 Input::PeerGone(peer) => {
-                    self.parts.tracer.note("peer-gone", Some(peer), None);
+                    self.parts.tracer.peer_gone(peer);
                     self.parts.node.handle_peer_gone(now, peer);
                 }
                 Input::Unwanted(peer) => {

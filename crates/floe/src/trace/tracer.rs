@@ -1,6 +1,6 @@
 //! What the driver tells of what happens, and what becomes a line of it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::Duration;
@@ -65,6 +65,8 @@ pub(crate) struct Tracer {
     entries: Entries,
     writes: VecDeque<UnderWay>,
     forwards: BTreeMap<ProposalId, (u64, EventId)>,
+    /// Peers that are told to be dead, and have not been heard of since: it is noticed again with every try to reach them.
+    gone: BTreeSet<NodeId>,
     reads: BTreeMap<ReadId, (u64, EventId)>,
     ops: u64,
     commit: Index,
@@ -113,6 +115,7 @@ impl Tracer {
             entries: Entries::default(),
             writes: VecDeque::new(),
             forwards: BTreeMap::new(),
+            gone: BTreeSet::new(),
             reads: BTreeMap::new(),
             ops: 0,
             commit: Index::ZERO,
@@ -165,6 +168,7 @@ impl Tracer {
         self.entries = Entries::default();
         self.writes.clear();
         self.forwards.clear();
+        self.gone.clear();
         self.reads.clear();
         (self.commit, self.applied) = (status.commit, status.applied);
         let mut members = status.membership.members();
@@ -238,7 +242,7 @@ impl Tracer {
         if !self.is_on {
             return;
         }
-        let cause = EventId::NONE;
+        self.gone.remove(&envelope.from);
         let takes = match self.sample.takes_message(&envelope.message) {
             Verdict::Yes => true,
             Verdict::No => {
@@ -252,7 +256,7 @@ impl Tracer {
             return;
         }
         self.know(envelope.from);
-        let event = self.record(cause, |out| {
+        let event = self.record(EventId::NONE, |out| {
             out.text("kind", "arrived");
             describe_envelope(envelope, out);
         });
@@ -535,6 +539,13 @@ impl Tracer {
             out.number("learners", membership.learners.len() as u64);
             out.number("outgoing", membership.outgoing.len() as u64);
         });
+    }
+
+    /// The process of a peer is dead.
+    pub(crate) fn peer_gone(&mut self, peer: NodeId) {
+        if self.is_on && self.gone.insert(peer) {
+            self.note("peer-gone", Some(peer), None);
+        }
     }
 
     /// Something of this member that names at most another member and an entry: `compacted`, `peer-gone` and their like.

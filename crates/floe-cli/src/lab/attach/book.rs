@@ -1,13 +1,16 @@
 //! What is known of each endpoint, and who is called by which number.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use super::Endpoint;
 use super::ask::{Heard, wall_us};
 use super::events::Events;
+
+/// Members of a cluster that has just been made have told nobody their names. Numbers wait for them so long.
+const NAMES_AFTER: Duration = Duration::from_secs(3);
 
 /// One endpoint.
 pub(super) struct Place {
@@ -90,7 +93,10 @@ impl Book {
             }
         }
         self.places[place].last = Some(heard);
-        self.events.settle(&self.numbers);
+        // Without numbers nobody could tell whose they are.
+        if !self.numbers.is_empty() {
+            self.events.settle(&self.numbers);
+        }
     }
 
     /// Gives numbers to members that have none, in the order of their names, so that it does not depend on who answers
@@ -99,6 +105,11 @@ impl Book {
         let names: BTreeMap<&str, &str> = list(&state["members"])
             .filter_map(|member| Some((member["id"].as_str()?, member["name"].as_str().unwrap_or_default())))
             .collect();
+        let is_named =
+            |id: &Value| names.get(id.as_str().unwrap_or_default()).is_some_and(|name| !name.is_empty());
+        if self.started.elapsed() < NAMES_AFTER && !list(&state["voters"]).all(is_named) {
+            return;
+        }
         let lists = ["voters", "outgoing", "learners"].into_iter().flat_map(|name| list(&state[name]));
         let mut new: Vec<&str> = lists.chain([&state["member"]]).filter_map(Value::as_str).collect();
         new.retain(|id| !self.numbers.contains_key(*id));
