@@ -5,10 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::workspace::{root, succeed};
-
-/// The engine that the page loads.
-const ENGINE: &str = "crates/floe-lab/web/engine.wasm";
+use crate::workspace::{build_floe, root, succeed};
 
 /// Which tests to run.
 #[derive(clap::Args)]
@@ -43,36 +40,33 @@ pub(crate) fn engine(name: Option<&str>) -> Result<Option<String>> {
     if !answers("node") {
         return Ok(Some("Node.js is not installed".to_owned()));
     }
-    if !root()?.join(ENGINE).exists() {
-        return Ok(Some(format!("{ENGINE} is not there (`cargo xtask lab-wasm`)")));
-    }
     node_test("engine", name, |_| ())?;
     Ok(None)
 }
 
-/// The page, in headless Chromium. Returns what is missing here.
+/// The page behind `floe lab`, in headless Chromium. Returns what is missing here.
 pub(crate) fn browser(screenshots: Option<&Path>, name: Option<&str>) -> Result<Option<String>> {
     let chromium = std::env::var_os("CHROMIUM").map_or_else(|| "/usr/bin/chromium".into(), PathBuf::from);
     if !chromium.exists() {
         let place = chromium.display();
         return Ok(Some(format!("there is no Chromium at {place} (CHROMIUM names another place)")));
     }
-    if !root()?.join(ENGINE).exists() {
-        return Ok(Some(format!("{ENGINE} is not there (`cargo xtask lab-wasm`)")));
-    }
     if !answers("node") || !answers("npm") {
         return Ok(Some("Node.js or npm is not installed".to_owned()));
     }
     let tests = root()?.join("web/tests");
-    if !tests.join("node_modules").join("playwright-core").exists() {
+    let mut installed = Command::new("npm");
+    installed.args(["ls", "--silent"]).current_dir(&tests);
+    if !installed.output().is_ok_and(|output| output.status.success()) {
         let mut install = Command::new("npm");
         install.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]);
         if succeed(install.current_dir(&tests)).is_err() {
             return Ok(Some("`npm ci` in web/tests failed here".to_owned()));
         }
     }
+    let floe = build_floe(false)?;
     node_test("browser", name, |command| {
-        command.env("CHROMIUM", &chromium);
+        command.env("CHROMIUM", &chromium).env("FLOE", floe);
         if let Some(folder) = screenshots {
             command.env("LAB_SCREENSHOTS", folder);
         }
