@@ -207,7 +207,7 @@ impl<R: Send + 'static> Handle<R> {
         self.shared.live.status()
     }
 
-    /// The node as its driver sees it, with at most so many of the last entries of its log; none while it stops. Waits for
+    /// The node as its driver sees it, with at most so many of the last 64 entries that came into its log; none while it stops. Waits for
     /// the driver's next turn: for people who look, not for every request.
     pub async fn look(&self, entries: u64) -> Option<NodeView> {
         let (waiter, view) = completion();

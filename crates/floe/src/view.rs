@@ -10,7 +10,7 @@ use floe_raft::{EntryKind, LogId, NodeId, Status};
 pub struct NodeView {
     /// What the core says of itself. Its times are of the node's own clock.
     pub status: Status,
-    /// The last entries of the log, ascending; fewer than asked for when they are not in memory any more.
+    /// The last entries that came into the log, ascending, at most 64; those too that were compacted since.
     pub recent: Vec<RecentEntry>,
     /// How long the last heartbeat to each peer took, there and back; on a leader.
     pub round_trips: BTreeMap<NodeId, Duration>,

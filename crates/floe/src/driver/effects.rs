@@ -20,6 +20,7 @@ impl<R: Send + 'static> Driver<R> {
                         self.note_restart(base);
                     }
                     self.parts.tracer.writing(&write);
+                    self.recent.writing(&write);
                     self.log_work.push(LogWork::Write(write));
                 }
                 // Dropped when the peer is not connected: the core repeats what it must.

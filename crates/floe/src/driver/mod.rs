@@ -50,7 +50,7 @@ pub(crate) use snapshots::Sender;
 use snapshots::Snapshots;
 use stop::Phase;
 pub(crate) use stop::Workers;
-use view::RoundTrips;
+use view::{Recent, RoundTrips};
 
 /// How long a question waits for the leader's word.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -117,11 +117,13 @@ pub(crate) struct Driver<R> {
     phase: Phase,
     complaints: RateLimit,
     round_trips: RoundTrips,
+    recent: Recent,
 }
 
 impl<R: Send + 'static> Driver<R> {
     pub(crate) fn new(parts: Parts<R>) -> Self {
         let given = parts.given;
+        let recent = Recent::of(&parts.node);
         let compaction = Compaction::new(parts.limits.log);
         let snapshots = Snapshots::new(parts.sender);
         Self {
@@ -147,6 +149,7 @@ impl<R: Send + 'static> Driver<R> {
             phase: Phase::Running,
             complaints: RateLimit::default(),
             round_trips: RoundTrips::default(),
+            recent,
         }
     }
 
