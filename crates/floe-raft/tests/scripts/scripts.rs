@@ -185,6 +185,7 @@ scripts! {
         a_repeated_message_is_taken_once
         unknown_on_leader_change
         unknown_when_the_leader_dies
+        unknown_when_it_was_lost
         decided_in_another_term
         too_much_is_refused
     }
