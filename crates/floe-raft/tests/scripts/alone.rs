@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use floe_raft::{
-    Alarm, Config, Effect, Entry, EntryKind, Envelope, HardState, Index, LogId, Membership, Message, Node,
-    NodeId, ReadId, ReadMode, Restored, RoleKind, Round, Term, Time,
+    Alarm, Config, Effect, Entry, EntryKind, Envelope, HardState, Index, LogId, Membership, MembershipChange,
+    MembershipOperation, Message, Node, NodeId, ReadId, ReadMode, Restored, RoleKind, Round, Term, Time,
 };
 
 const N1: NodeId = NodeId(1);
@@ -146,6 +146,55 @@ fn a_vote_of_an_older_term_counts_for_nothing() {
     assert_eq!(alone.node.status().role, RoleKind::Candidate);
     alone.hear(N2, 5, Message::VoteReply { granted: true });
     assert_eq!(alone.node.status().role, RoleKind::Leader);
+}
+
+/// An answer is to one request of one leader: one to an earlier request may name an index from before the read.
+#[test]
+fn a_read_is_confirmed_by_the_leader_and_by_the_answer_to_its_own_request() {
+    let mut alone = Alone::new(config());
+    alone.hear(N2, 5, Message::Heartbeat { commit: Index(0), round: Round(1) });
+    alone.node.read(alone.now, ReadId(1), ReadMode::Index).expect("it has a leader");
+    let asked = alone.settle().into_iter().find_map(|effect| match effect {
+        Effect::Send(Envelope { to: N2, message: Message::ReadIndex { round, .. }, .. }) => Some(round),
+        _ => None,
+    });
+    let asked = asked.expect("it asks its leader");
+    let mut answer = |from, round| {
+        let effects =
+            alone.hear(from, 5, Message::ReadIndexReply { round: Round(round), index: Some(Index(0)) });
+        effects.iter().any(|effect| matches!(effect, Effect::ReadReady { .. } | Effect::ReadAborted { .. }))
+    };
+    assert!(!answer(N2, asked.0 - 1));
+    assert!(!answer(N2, asked.0 + 1));
+    assert!(!answer(N3, asked.0));
+    assert!(answer(N2, asked.0));
+    assert!(!answer(N2, asked.0), "it is answered once");
+}
+
+/// Its sender has left the term in which the command was passed on to it, and so does who hears of it; but not for one
+/// that is leaving the group.
+#[test]
+fn the_answer_to_a_command_tells_of_a_later_term() {
+    let answer = || Message::ProposeReply { outcomes: Vec::new() };
+    let mut alone = Alone::new(config());
+    alone.hear(N2, 5, Message::Heartbeat { commit: Index(0), round: Round(1) });
+    alone.hear(N2, 5, answer());
+    assert_eq!((alone.node.term(), alone.node.leader()), (Term(5), Some(N2)));
+    alone.hear(N2, 6, answer());
+    assert_eq!((alone.node.term(), alone.node.leader()), (Term(6), None));
+
+    let mut alone = Alone::leading(config());
+    let remove = MembershipChange {
+        forced: true,
+        ..MembershipChange::new([MembershipOperation::Remove { node: N3 }])
+    };
+    alone.node.change_membership(alone.now, &remove).expect("it leads");
+    alone.settle();
+    alone.hear(N3, 9, answer());
+    assert_eq!((alone.node.term(), alone.node.is_leader()), (Term(5), true));
+    assert!(!alone.node.status().progress.contains_key(&N3));
+    alone.hear(N2, 9, answer());
+    assert_eq!((alone.node.term(), alone.node.is_leader()), (Term(9), false));
 }
 
 /// What a peer says of its priority may be long out of date, or a lie.

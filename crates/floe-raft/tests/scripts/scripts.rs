@@ -258,6 +258,7 @@ scripts! {
         a_snapshot_carries_what_is_committed
         a_snapshot_replaces_every_membership
         demote_a_voter
+        who_leaves_is_spoken_to_until_it_is_committed
         larger_than_a_command_is_refused
         an_address_moves
     }
