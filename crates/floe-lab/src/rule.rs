@@ -161,8 +161,7 @@ fn of_arrival(history: &History<'_>, causes: &[Line], effects: &[Line]) -> &'sta
             match reply {
                 Some(reply) => {
                     let arrived = Line::clone(reply);
-                    let mut causes = history.causes(&arrived);
-                    causes.truncate(3);
+                    let causes = history.causes(&arrived);
                     of_message(history, &arrived, &causes)
                 }
                 None if effects.iter().any(|effect| effect.has("truncate_from")) => "truncate",

@@ -72,12 +72,15 @@ pub(crate) struct Life {
     /// Writes that wait for the disk, and those that it is at.
     pub(crate) writes: Vec<Write>,
     pub(crate) writing: Vec<Write>,
+    /// The event that asked for the last of the writes that wait, and of those that the disk is at.
+    pub(crate) asked: EventId,
+    pub(crate) at_work_for: EventId,
     /// Where the log shall be compacted to when the disk is free.
     pub(crate) compact_to: Option<LogId>,
     pub(crate) machine: Machine,
     /// The membership that is applied.
     pub(crate) applied_membership: Membership,
-    pub(crate) jobs: VecDeque<Job>,
+    pub(crate) jobs: VecDeque<(EventId, Job)>,
     pub(crate) applying: bool,
     /// Bytes applied since the last checkpoint.
     pub(crate) unsaved_bytes: u64,
@@ -168,6 +171,8 @@ impl Life {
             log: storage.image().clone(),
             writes: Vec::new(),
             writing: Vec::new(),
+            asked: EventId(0),
+            at_work_for: EventId(0),
             compact_to: None,
             machine: checkpoint.machine.clone(),
             applied_membership: checkpoint.membership.clone(),

@@ -20,6 +20,7 @@ mod groups;
 mod host;
 mod image;
 mod lease;
+mod link;
 mod liveness;
 mod machine;
 mod marks;

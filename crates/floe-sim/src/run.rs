@@ -7,6 +7,7 @@ use crate::check::{Checked, Invariant, Violation, broken};
 use crate::clock::{Moment, SECOND};
 use crate::graph::Graph;
 use crate::groups;
+use crate::link::link;
 use crate::marks::{Mark, Marks, Reached};
 use crate::mutant::Mutant;
 use crate::plan::{Plan, Restrictions};
@@ -116,11 +117,26 @@ impl Outcome {
     }
 }
 
+impl Outcome {
+    /// What to put behind the address of the lab's page, to see it where it breaks a rule. `None` if it breaks none, or
+    /// is not shown there.
+    pub fn link(&self) -> Option<String> {
+        let violation = self.violation.as_ref()?;
+        link(self.seed, &self.restrictions, self.mutant, violation.at)
+    }
+}
+
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { seed, hash, statistics, .. } = self;
         match &self.violation {
-            Some(violation) => write!(f, "seed {seed} breaks {violation}\n  replay: {}", self.command()),
+            Some(violation) => {
+                write!(f, "seed {seed} breaks {violation}\n  replay: {}", self.command())?;
+                match self.link() {
+                    Some(link) => write!(f, "\n  watch:  floe lab, with {link} behind the page's address"),
+                    None => Ok(()),
+                }
+            }
             None => write!(
                 f,
                 "seed {seed} holds: {} s, {} events, {} committed, {} of {} operations acknowledged, hash {hash}",

@@ -247,14 +247,14 @@ impl World {
             Effect::SendSnapshot { to, term, at_least } => self.send_snapshot(host, to, term, at_least),
             Effect::InstallSnapshot { last, membership } if self.plan.witnesses.contains(&id) => {
                 let Some(life) = self.hosts[host].life.as_mut() else { return Ok(()) };
-                life.jobs.push_back(Job::Place(last, membership));
+                life.jobs.push_back((self.cause, Job::Place(last, membership)));
                 self.start_job(host);
                 Ok(())
             }
             Effect::InstallSnapshot { last, membership: _ } => self.install_snapshot(host, last),
             Effect::Apply(entries) => {
                 let Some(life) = self.hosts[host].life.as_mut() else { return Ok(()) };
-                life.jobs.push_back(Job::Apply(entries));
+                life.jobs.push_back((self.cause, Job::Apply(entries)));
                 self.start_job(host);
                 Ok(())
             }
@@ -334,8 +334,9 @@ impl World {
         let mutant = self.mutant;
         let Self { hosts, check, trace, .. } = self;
         let id = hosts[host].id;
-        trace.record(self.now, self.cause, &Happening::Writing { node: id, write: &write });
+        let asked = trace.record(self.now, self.cause, &Happening::Writing { node: id, write: &write });
         let Some(life) = hosts[host].life.as_mut() else { return Ok(()) };
+        life.asked = asked;
         if let Some(hard_state) = write.hard_state {
             let before = life.log.hard_state;
             check.elections.in_term(id, hard_state.term)?;
@@ -484,7 +485,7 @@ impl World {
             machine.forge_applied(last);
             received.state = std::rc::Rc::new(crate::net::SnapshotState { last, membership, machine });
         }
-        life.jobs.push_back(Job::Install(received));
+        life.jobs.push_back((self.cause, Job::Install(received)));
         self.start_job(host);
         Ok(())
     }

@@ -31,6 +31,7 @@ impl World {
             return self.compact(host);
         }
         std::mem::swap(&mut life.writes, &mut life.writing);
+        life.at_work_for = life.asked;
         let takes = self.plan.host.takes(&mut self.disk_rng, self.plan.host.sync_mean) * u64::from(slow);
         let begins = self.now.max(stalled_until);
         self.queue.push(begins.plus(takes), Event::Written(at));
@@ -51,6 +52,7 @@ impl World {
             return self.write_failed(at.host, failing);
         }
         let Some(life) = machine.life.as_mut() else { return Ok(()) };
+        let cause = life.at_work_for;
         let batch = std::mem::take(&mut life.writing);
         let Some(write) = batch.last().map(|last| last.id) else { return Ok(()) };
         let shrinks =
@@ -71,7 +73,7 @@ impl World {
             }
         }
         let last = machine.storage.image().last();
-        self.cause = EventId(0);
+        self.cause = cause;
         self.cause = self.note(&Happening::Written { node: id, last });
         if shrinks {
             self.check_durable()?;
@@ -172,8 +174,8 @@ impl World {
         if paused {
             return Ok(());
         }
-        let Some(job) = life.jobs.pop_front() else { return Ok(()) };
-        self.cause = EventId(0);
+        let Some((cause, job)) = life.jobs.pop_front() else { return Ok(()) };
+        self.cause = cause;
         match job {
             Job::Apply(entries) => self.apply(at.host, entries)?,
             Job::Install(received) => self.install(at.host, &received)?,

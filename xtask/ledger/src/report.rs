@@ -22,6 +22,12 @@ pub(crate) fn report(arguments: &Arguments, findings: Vec<Finding>) -> Result<()
         .filter(|finding| finding.outcome.is_none())
         .map(|finding| finding.mutant.name())
         .collect();
+    // Of one bug that was asked for by its name somebody wants to know more.
+    if let [finding] = findings.as_slice()
+        && let Some(link) = finding.outcome.as_ref().and_then(floe_sim::Outcome::link)
+    {
+        println!("ledger: watch it: floe lab, with {link} behind the page's address");
+    }
     println!("ledger: {} of {} bugs found", findings.len() - missing.len(), findings.len());
     if missing.is_empty() {
         return Ok(());

@@ -153,6 +153,9 @@ fn print(outcome: &Outcome, runs: u32) -> io::Result<()> {
     writeln!(out, "memberships   {changes} after the first")?;
     writeln!(out, "operations    {invoked}, of which {acknowledged} were acknowledged")?;
     writeln!(out, "hash          {}", outcome.hash)?;
+    if let Some(link) = outcome.link() {
+        writeln!(out, "watch it      floe lab, with {link} behind the page's address")?;
+    }
     if outcome.violation.is_some() && runs > 0 {
         let shrunk = shrink(outcome, runs);
         writeln!(out, "made smaller in {} runs:\n{}", shrunk.runs, shrunk.outcome)?;

@@ -1,5 +1,7 @@
 //! The engine as the page sees it: requests in, answers out.
 
+mod explained;
+mod fuzz;
 mod replay;
 mod worlds;
 
