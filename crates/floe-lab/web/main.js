@@ -49,7 +49,10 @@ const tours = new ToursView(at("tour"), lab, player, (list) => {
   cluster.focus(list);
   logs.focus(list);
   for (const id of ["feed", "verdict", "timeline"]) {
-    at({ feed: "panel-events", verdict: "verdict", timeline: "timeline" }[id]).classList.toggle("lit", list?.includes(id) === true);
+    at({ feed: "panel-events", verdict: "verdict", timeline: "timeline" }[id]).classList.toggle(
+      "lit",
+      list?.includes(id) === true,
+    );
   }
 });
 const query = new URLSearchParams(location.search);
@@ -58,7 +61,10 @@ let polling = null;
 
 /** The engine that runs worlds: as WebAssembly in the page, or behind `floe lab`. */
 async function simulatorEngine() {
-  simulator ??= query.get("engine") === "native" ? new NativeEngine() : await WasmEngine.load(new URL("engine.wasm.gz", document.baseURI));
+  simulator ??=
+    query.get("engine") === "native"
+      ? new NativeEngine()
+      : await WasmEngine.load(new URL("engine.wasm.gz", document.baseURI));
   return simulator;
 }
 
@@ -190,25 +196,51 @@ function onNode(action) {
 
 listenToKeys({
   toggle: () => player.toggle(),
-  step: () => { player.pause(); lab.step(false); },
-  back: () => { player.pause(); lab.step(true); },
-  later: () => { player.pause(); lab.seek(lab.state.at + 10e6); },
-  earlier: () => { player.pause(); lab.seek(lab.state.at - 10e6); },
+  step: () => {
+    player.pause();
+    lab.step(false);
+  },
+  back: () => {
+    player.pause();
+    lab.step(true);
+  },
+  later: () => {
+    player.pause();
+    lab.seek(lab.state.at + 10e6);
+  },
+  earlier: () => {
+    player.pause();
+    lab.seek(lab.state.at - 10e6);
+  },
   faster: () => player.shift(1),
   slower: () => player.shift(-1),
   "next-role": () => timeline.jump((event) => event.kind === "role"),
   "next-commit": () => timeline.jump((event) => event.kind === "commit"),
   "next-violation": () => timeline.jump((event) => event.kind === "violated", 120e9),
   bookmark: () => lab.bookmark(),
-  node: (event) => { if (lab.node(Number(event.key))) lab.select({ kind: "node", id: Number(event.key) }); },
-  crash: () => onNode((node) => ({ do: node.status === "up" || node.status === "paused" ? "crash" : "restart", node: node.id })),
+  node: (event) => {
+    if (lab.node(Number(event.key))) lab.select({ kind: "node", id: Number(event.key) });
+  },
+  crash: () =>
+    onNode((node) => ({ do: node.status === "up" || node.status === "paused" ? "crash" : "restart", node: node.id })),
   pause: () => onNode((node) => ({ do: node.status === "paused" ? "resume" : "pause", node: node.id })),
   campaign: () => onNode((node) => ({ do: "campaign", node: node.id })),
-  isolate: () => onNode((node) => ({ do: "cut", from: [node.id], to: lab.state.nodes.map((other) => other.id).filter((id) => id !== node.id) })),
-  heal: () => { if (!lab.readOnly) lab.act({ do: "heal" }); },
-  set: () => { if (!lab.readOnly) lab.act({ do: "set", key: "x", value: 1 + (lab.state.clients.length % 9) }); },
+  isolate: () =>
+    onNode((node) => ({
+      do: "cut",
+      from: [node.id],
+      to: lab.state.nodes.map((other) => other.id).filter((id) => id !== node.id),
+    })),
+  heal: () => {
+    if (!lab.readOnly) lab.act({ do: "heal" });
+  },
+  set: () => {
+    if (!lab.readOnly) lab.act({ do: "set", key: "x", value: 1 + (lab.state.clients.length % 9) });
+  },
   message: nextPacket,
-  lose: () => { if (lab.selection?.kind === "packet" && !lab.readOnly) lab.act({ do: "lose", packet: lab.selection.id }); },
+  lose: () => {
+    if (lab.selection?.kind === "packet" && !lab.readOnly) lab.act({ do: "lose", packet: lab.selection.id });
+  },
   undo: () => lab.undo(),
   redo: () => lab.redo(),
   tours: () => tours.menu(),
@@ -216,7 +248,9 @@ listenToKeys({
   world: openSettings,
   share: openShare,
   language: swapLanguage,
-  nothing: () => { lab.select(null); },
+  nothing: () => {
+    lab.select(null);
+  },
   help: helpDialog,
 });
 
@@ -239,9 +273,17 @@ onLanguage(() => {
 });
 setLanguage(preferredLanguage());
 player.onChange((why) => {
-  if (why === "ended" && (lab.state.end === "over" || lab.state.end === "limit")) notices.show("info", t(`ui.end.${lab.state.end}`));
+  if (why === "ended" && (lab.state.end === "over" || lab.state.end === "limit"))
+    notices.show("info", t(`ui.end.${lab.state.end}`));
 });
 addEventListener("hashchange", openAddress);
 /** What the tests look at; the page itself does not. */
-globalThis.floeLab = { lab, player, tours, openTrace, openWorld, link: () => fragmentOf({ settings: lab.settings, at: lab.state.at }) };
+globalThis.floeLab = {
+  lab,
+  player,
+  tours,
+  openTrace,
+  openWorld,
+  link: () => fragmentOf({ settings: lab.settings, at: lab.state.at }),
+};
 openAddress();

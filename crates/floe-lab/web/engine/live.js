@@ -37,7 +37,10 @@ export class LiveEngine {
       case "step":
         return this.#state();
       case "events":
-        return { events: this.#events.slice(request.after, request.after + (request.limit ?? 5000)), last: this.#events.length };
+        return {
+          events: this.#events.slice(request.after, request.after + (request.limit ?? 5000)),
+          last: this.#events.length,
+        };
       case "settings":
         return { version: 1, actions: [] };
       case "explain":
@@ -50,7 +53,10 @@ export class LiveEngine {
   }
 
   async #state() {
-    const [state, trace] = await Promise.all([this.#json("live"), this.#json(`live/events?after=${this.#last}`).catch(() => null)]);
+    const [state, trace] = await Promise.all([
+      this.#json("live"),
+      this.#json(`live/events?after=${this.#last}`).catch(() => null),
+    ]);
     const body = state.ok ?? state;
     if (state.error) throw new EngineError(String(state.error.what), String(state.error.detail ?? ""));
     const fresh = trace ? (trace.ok ?? trace) : { events: [] };
@@ -61,8 +67,13 @@ export class LiveEngine {
     }
     if (Number.isFinite(fresh.last)) this.#last = fresh.last;
     return {
-      packets: [], links: [], clients: [], actions: 0, end: null,
-      verdict: null, members: null,
+      packets: [],
+      links: [],
+      clients: [],
+      actions: 0,
+      end: null,
+      verdict: null,
+      members: null,
       ...body,
       event: this.#events.length,
       at: Math.max(0, body.at ?? 0),

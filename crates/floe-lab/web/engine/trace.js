@@ -44,7 +44,10 @@ export class TraceEngine {
         return this.#goTo(this.#events[count - 1].at, count);
       }
       case "events":
-        return { events: this.#events.slice(request.after, Math.min(this.#count, request.after + (request.limit ?? 5000))), last: this.#count };
+        return {
+          events: this.#events.slice(request.after, Math.min(this.#count, request.after + (request.limit ?? 5000))),
+          last: this.#count,
+        };
       case "settings":
         return { version: 1, actions: [] };
       case "explain":
@@ -68,7 +71,8 @@ export class TraceEngine {
     while (this.#count < count) {
       apply(this.#picture, this.#events[this.#count], this.#events);
       this.#count += 1;
-      if (this.#count % KEEP_EVERY === 0 && this.#count / KEEP_EVERY === this.#kept.length) this.#kept.push(structuredClone(this.#picture));
+      if (this.#count % KEEP_EVERY === 0 && this.#count / KEEP_EVERY === this.#kept.length)
+        this.#kept.push(structuredClone(this.#picture));
     }
     this.#at = at;
     return this.#state();
@@ -77,9 +81,16 @@ export class TraceEngine {
   #state() {
     const { nodes, packets, clients, verdict } = this.#picture;
     return {
-      at: this.#at, event: this.#count, end: this.#count === this.#events.length && this.#at >= this.end ? "trace" : null,
-      verdict: structuredClone(verdict), nodes: structuredClone([...nodes.values()]), packets: this.#underWay(packets),
-      links: [], clients: structuredClone(clients.slice(-200)), members: null, actions: 0,
+      at: this.#at,
+      event: this.#count,
+      end: this.#count === this.#events.length && this.#at >= this.end ? "trace" : null,
+      verdict: structuredClone(verdict),
+      nodes: structuredClone([...nodes.values()]),
+      packets: this.#underWay(packets),
+      links: [],
+      clients: structuredClone(clients.slice(-200)),
+      members: null,
+      actions: 0,
     };
   }
 
@@ -92,7 +103,14 @@ export class TraceEngine {
   #entry(index) {
     const nodes = [...this.#picture.nodes.values()].map((node) => {
       const entry = node.log.find((one) => one.index === index);
-      return { node: node.id, has: entry !== undefined, term: entry?.term, durable: entry?.durable ?? false, committed: entry !== undefined && index <= node.commit, applied: entry !== undefined && index <= node.applied };
+      return {
+        node: node.id,
+        has: entry !== undefined,
+        term: entry?.term,
+        durable: entry?.durable ?? false,
+        committed: entry !== undefined && index <= node.commit,
+        applied: entry !== undefined && index <= node.applied,
+      };
     });
     return { index, nodes, text: "" };
   }
@@ -121,7 +139,8 @@ function read(text) {
     } else if (event.at < events.at(-1).at) {
       throw new EngineError("bad-trace", `line ${number}: its time is before that of the line above`);
     }
-    if (event.id !== events.length + 1) throw new EngineError("bad-trace", `line ${number}: id ${event.id}, not ${events.length + 1}`);
+    if (event.id !== events.length + 1)
+      throw new EngineError("bad-trace", `line ${number}: id ${event.id}, not ${events.length + 1}`);
     events.push(event);
   }
   if (events.length === 0) throw new EngineError("bad-trace", "0 lines");
@@ -150,7 +169,27 @@ function blank(world) {
 }
 
 function freshNode(id, member, status) {
-  return { id, status, role: null, term: 0, vote: 0, leader: 0, witness: false, member, commit: 0, applied: 0, durable: 0, base: [0, 0], last: [0, 0], log: [], values: {}, timer: null, peers: [], disk: "ok", writing: 0 };
+  return {
+    id,
+    status,
+    role: null,
+    term: 0,
+    vote: 0,
+    leader: 0,
+    witness: false,
+    member,
+    commit: 0,
+    applied: 0,
+    durable: 0,
+    base: [0, 0],
+    last: [0, 0],
+    log: [],
+    values: {},
+    timer: null,
+    peers: [],
+    disk: "ok",
+    writing: 0,
+  };
 }
 
 /** Carries one event out on the picture. */
@@ -159,8 +198,22 @@ function apply(picture, event, events) {
   if (event.kind === "member" || (node && node.status === "absent")) Object.assign(node, { status: "down" });
   switch (event.kind) {
     case "started": {
-      Object.assign(node, { status: "up", role: "follower", term: event.term, vote: event.vote ?? 0, leader: 0, base: event.base, last: event.last, durable: event.last[0], applied: event.applied?.[0] ?? 0, commit: event.applied?.[0] ?? 0, writing: 0 });
-      node.log = node.log.filter((entry) => entry.durable && entry.index > event.base[0] && entry.index <= event.last[0]);
+      Object.assign(node, {
+        status: "up",
+        role: "follower",
+        term: event.term,
+        vote: event.vote ?? 0,
+        leader: 0,
+        base: event.base,
+        last: event.last,
+        durable: event.last[0],
+        applied: event.applied?.[0] ?? 0,
+        commit: event.applied?.[0] ?? 0,
+        writing: 0,
+      });
+      node.log = node.log.filter(
+        (entry) => entry.durable && entry.index > event.base[0] && entry.index <= event.last[0],
+      );
       break;
     }
     case "crashed":
@@ -194,7 +247,14 @@ function apply(picture, event, events) {
       const base = event.base ?? event.last;
       node.base = base;
       node.log = node.log.filter((entry) => entry.index > base[0]);
-      if (event.kind === "snapshot-installed") Object.assign(node, { last: base, log: [], commit: Math.max(node.commit, base[0]), applied: base[0], durable: base[0] });
+      if (event.kind === "snapshot-installed")
+        Object.assign(node, {
+          last: base,
+          log: [],
+          commit: Math.max(node.commit, base[0]),
+          applied: base[0],
+          durable: base[0],
+        });
       break;
     }
     case "sent":
@@ -207,18 +267,49 @@ function apply(picture, event, events) {
       picture.packets.delete(event.cause);
       break;
     case "tried-again":
-      picture.clients.push({ op: event.op, client: event.client, text: picture.clients.find((one) => one.op === event.first)?.text ?? "", state: "waiting", node: event.node, invoked_at: event.at, answered_at: null, answer: null });
+      picture.clients.push({
+        op: event.op,
+        client: event.client,
+        text: picture.clients.find((one) => one.op === event.first)?.text ?? "",
+        state: "waiting",
+        node: event.node,
+        invoked_at: event.at,
+        answered_at: null,
+        answer: null,
+      });
       break;
     case "stopped":
       Object.assign(node, { status: "down", role: null });
       break;
     case "invoked":
-      picture.clients.push({ op: event.op, client: event.client, text: `${event.what} ${event.key ?? ""}`.trim(), state: "waiting", node: event.node, invoked_at: event.at, answered_at: null, answer: null });
+      picture.clients.push({
+        op: event.op,
+        client: event.client,
+        text: `${event.what} ${event.key ?? ""}`.trim(),
+        state: "waiting",
+        node: event.node,
+        invoked_at: event.at,
+        answered_at: null,
+        answer: null,
+      });
       break;
     case "answered": {
       const op = picture.clients.findLast((one) => one.op === event.op);
-      const states = { wrote: "answered", read: "answered", refused: "refused", unknown: "unknown", "given-up": "given-up", "was-done": "answered", lapsed: "unknown" };
-      if (op) Object.assign(op, { state: states[event.outcome] ?? "answered", answered_at: event.at, answer: event.outcome === "read" ? String(event.value) : "ok" });
+      const states = {
+        wrote: "answered",
+        read: "answered",
+        refused: "refused",
+        unknown: "unknown",
+        "given-up": "given-up",
+        "was-done": "answered",
+        lapsed: "unknown",
+      };
+      if (op)
+        Object.assign(op, {
+          state: states[event.outcome] ?? "answered",
+          answered_at: event.at,
+          answer: event.outcome === "read" ? String(event.value) : "ok",
+        });
       break;
     }
     case "violated":
@@ -239,7 +330,8 @@ function write(node, event) {
   node.writing += 1;
   if (event.term !== undefined) node.term = event.term;
   if (event.vote !== undefined) node.vote = event.vote;
-  if (Array.isArray(event.restart_after)) Object.assign(node, { base: event.restart_after, log: [], last: event.restart_after });
+  if (Array.isArray(event.restart_after))
+    Object.assign(node, { base: event.restart_after, log: [], last: event.restart_after });
   if (event.truncate_from) node.log = node.log.filter((entry) => entry.index < event.truncate_from);
   if (event.entries > 0 && event.first && event.last) {
     const [first, firstTerm] = event.first;
@@ -265,5 +357,16 @@ function packetOf(event, events) {
       break;
     }
   }
-  return { id: event.id, event: event.id, from: event.from, to: event.to, kind: event.kind === "sent" ? event.message : event.kind === "beat" ? "beat" : "snapshot", term: event.term, sent_at: event.at, arrives_at: Math.max(arrives, event.at + 1), text: "", guessed };
+  return {
+    id: event.id,
+    event: event.id,
+    from: event.from,
+    to: event.to,
+    kind: event.kind === "sent" ? event.message : event.kind === "beat" ? "beat" : "snapshot",
+    term: event.term,
+    sent_at: event.at,
+    arrives_at: Math.max(arrives, event.at + 1),
+    text: "",
+    guessed,
+  };
 }

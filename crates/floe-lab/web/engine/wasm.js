@@ -10,7 +10,9 @@ export async function compile(bytes) {
   const [first, second] = new Uint8Array(bytes);
   // A server that knows what a `.gz` is has let the browser unpack it already.
   const packed = first === 0x1f && second === 0x8b;
-  const unpacked = packed ? await new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).arrayBuffer() : bytes;
+  const unpacked = packed
+    ? await new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).arrayBuffer()
+    : bytes;
   return WebAssembly.compile(unpacked);
 }
 

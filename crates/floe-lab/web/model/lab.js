@@ -172,11 +172,17 @@ export class Lab {
 
   /** Takes the last action back: the world before it, as it would have gone on. */
   undo() {
-    return this.#swap(() => this.#undo, () => this.#redo);
+    return this.#swap(
+      () => this.#undo,
+      () => this.#redo,
+    );
   }
 
   redo() {
-    return this.#swap(() => this.#redo, () => this.#undo);
+    return this.#swap(
+      () => this.#redo,
+      () => this.#undo,
+    );
   }
 
   #swap(from, to) {

@@ -62,7 +62,8 @@ function readSettings(value) {
   } catch (error) {
     throw new EngineError("bad-link", `s= (JSON: ${error.message})`);
   }
-  if (settings === null || typeof settings !== "object" || Array.isArray(settings)) throw new EngineError("bad-link", "s= (JSON)");
+  if (settings === null || typeof settings !== "object" || Array.isArray(settings))
+    throw new EngineError("bad-link", "s= (JSON)");
   return settings;
 }
 

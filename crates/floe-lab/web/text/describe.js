@@ -116,13 +116,15 @@ function keyOf(event) {
       if (message === "vote-reply" || message === "pre-vote-reply") {
         return special(`${message}.${event.granted ? "granted" : "refused"}`) ?? base;
       }
-      if (message === "append") return special(event.entries === 0 ? "append.empty" : isOne(event) ? "append.one" : "append") ?? base;
+      if (message === "append")
+        return special(event.entries === 0 ? "append.empty" : isOne(event) ? "append.one" : "append") ?? base;
       return special(message) ?? base;
     }
     case "lost":
       return special(event.why) ?? base;
     case "writing":
-      if (event.entries > 0) return special(event.truncate_from ? "truncate" : isOne(event) ? "entry" : "entries") ?? base;
+      if (event.entries > 0)
+        return special(event.truncate_from ? "truncate" : isOne(event) ? "entry" : "entries") ?? base;
       return special(event.term !== undefined ? "state" : undefined) ?? base;
     case "answered":
       return special(event.outcome) ?? base;
@@ -145,7 +147,16 @@ export function describe(event, lab) {
   if (event.kind === "role") values.leader = event.leader || t("ui.none");
   if (event.kind === "arrived" || event.kind === "lost") {
     const sent = lab?.events[event.cause - 1];
-    values.message = messageName(event.message ?? (sent?.kind === "sent" ? sent.message : sent?.kind === "beat" ? "beat" : sent?.kind === "snapshot-sent" ? "snapshot" : undefined));
+    values.message = messageName(
+      event.message ??
+        (sent?.kind === "sent"
+          ? sent.message
+          : sent?.kind === "beat"
+            ? "beat"
+            : sent?.kind === "snapshot-sent"
+              ? "snapshot"
+              : undefined),
+    );
   }
   if (event.kind === "sent") values.message = messageName(event.message);
   if (event.kind === "invoked" || event.kind === "answered") {
@@ -153,7 +164,8 @@ export function describe(event, lab) {
     values.text = op?.text ?? `${event.what ?? t("ui.op")} ${event.key ?? ""}`.trim();
     values.result = event.kind === "answered" ? (op?.answer ?? event.value ?? "") : "";
   }
-  if (event.kind === "change") values.outcome = has(`change.${event.outcome}`) ? t(`change.${event.outcome}`) : event.outcome;
+  if (event.kind === "change")
+    values.outcome = has(`change.${event.outcome}`) ? t(`change.${event.outcome}`) : event.outcome;
   if (event.kind === "violated") values.invariant = invariantName(event.invariant);
   const key = keyOf(event);
   if (!has(key)) return t("event.other", { kind: event.kind, fields: fieldsText(event) });
@@ -178,5 +190,10 @@ export function invariantName(rule) {
 
 /** A message under way, in one sentence. */
 export function describePacket(packet) {
-  return t("ui.packet.label", { kind: messageName(packet.kind), from: packet.from, to: packet.to, term: packet.term ?? "–" });
+  return t("ui.packet.label", {
+    kind: messageName(packet.kind),
+    from: packet.from,
+    to: packet.to,
+    term: packet.term ?? "–",
+  });
 }

@@ -41,8 +41,10 @@ export function onLanguage(listener) {
 /** Fills in the texts of a piece of the page: `data-t` is its text, `data-t-label` its label, `data-t-title` its title. */
 export function translate(root) {
   for (const element of root.querySelectorAll("[data-t]")) element.textContent = t(element.dataset.t);
-  for (const element of root.querySelectorAll("[data-t-label]")) element.setAttribute("aria-label", t(element.dataset.tLabel));
-  for (const element of root.querySelectorAll("[data-t-title]")) element.setAttribute("title", t(element.dataset.tTitle));
+  for (const element of root.querySelectorAll("[data-t-label]"))
+    element.setAttribute("aria-label", t(element.dataset.tLabel));
+  for (const element of root.querySelectorAll("[data-t-title]"))
+    element.setAttribute("title", t(element.dataset.tTitle));
 }
 
 /** The language that the reader's browser asks for first among those that there are. */

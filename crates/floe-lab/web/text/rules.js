@@ -20,7 +20,10 @@ const CLIENTS = paper("8", "Client interaction");
 /** For each rule: its place in the literature, and the file of the project that does it. */
 const RULES = {
   "election-timeout": [TIMING, "crates/floe-raft/src/election.rs"],
-  "pre-vote": [thesis("9.6", "Preventing disruptions when a server rejoins the cluster"), "crates/floe-raft/src/election.rs"],
+  "pre-vote": [
+    thesis("9.6", "Preventing disruptions when a server rejoins the cluster"),
+    "crates/floe-raft/src/election.rs",
+  ],
   "vote-granted": [ELECTION, "crates/floe-raft/src/election.rs"],
   "vote-refused-log": [RESTRICTION, "crates/floe-raft/src/election.rs"],
   "vote-refused-voted": [ELECTION, "crates/floe-raft/src/election.rs"],

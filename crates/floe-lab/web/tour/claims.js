@@ -69,7 +69,8 @@ export function holds(claim, state, happened = []) {
   }
   if ("some" in claim) return up.some((node) => nodeIs(node, claim.some));
   if ("count" in claim) return matches(up.filter((node) => nodeIs(node, claim.of)).length, claim.count);
-  if ("packet" in claim) return state.packets.some((packet) => fieldsAre(packet, claim.packet)) !== (claim.none === true);
+  if ("packet" in claim)
+    return state.packets.some((packet) => fieldsAre(packet, claim.packet)) !== (claim.none === true);
   if ("event" in claim) return happened.some((event) => fieldsAre(event, claim.event)) !== (claim.none === true);
   if ("link" in claim) {
     const [from, to] = claim.link;

@@ -34,17 +34,27 @@ function nodeActions(state, node) {
       if (node.role !== "leader") list.push(["act.campaign", { do: "campaign", node: id }]);
       if (node.role !== "leader" && node.member !== "learner") list.push(["act.transfer", { do: "transfer", to: id }]);
       list.push(isCut ? ["act.heal", { do: "heal" }] : ["act.isolate", { do: "cut", from: [id], to: others }]);
-      list.push(node.disk && node.disk !== "ok" ? ["act.disk-ok", { do: "disk", node: id, mode: "ok" }] : ["act.disk-stall", { do: "disk", node: id, mode: "stall" }]);
+      list.push(
+        node.disk && node.disk !== "ok"
+          ? ["act.disk-ok", { do: "disk", node: id, mode: "ok" }]
+          : ["act.disk-stall", { do: "disk", node: id, mode: "stall" }],
+      );
       list.push(["act.snapshot", { do: "snapshot", node: id }], ["act.wipe", { do: "wipe", node: id }]);
       return list;
     }
     case "paused":
-      return [["act.resume", { do: "resume", node: id }], ["act.crash", { do: "crash", node: id }]];
+      return [
+        ["act.resume", { do: "resume", node: id }],
+        ["act.crash", { do: "crash", node: id }],
+      ];
     case "down":
     case "wiped":
       return [["act.restart", { do: "restart", node: id }]];
     case "absent":
-      return [["act.add-learner", { do: "member", change: "add-learner", node: id }], ["act.add-voter", { do: "member", change: "add-voter", node: id }]];
+      return [
+        ["act.add-learner", { do: "member", change: "add-learner", node: id }],
+        ["act.add-voter", { do: "member", change: "add-voter", node: id }],
+      ];
     default:
       return [];
   }
@@ -55,7 +65,8 @@ function linkActions(state, { from, to }) {
   const list = [];
   if (!cut(from, to) && !cut(to, from)) list.push(["act.cut", { do: "cut", from: [from], to: [to] }]);
   if (!cut(from, to)) list.push(["act.cut-one", { do: "cut", from: [from], to: [to], both: false }, { from, to }]);
-  if (!cut(to, from)) list.push(["act.cut-one", { do: "cut", from: [to], to: [from], both: false }, { from: to, to: from }]);
+  if (!cut(to, from))
+    list.push(["act.cut-one", { do: "cut", from: [to], to: [from], both: false }, { from: to, to: from }]);
   if (state.links.some((link) => link.cut)) list.push(["act.heal", { do: "heal" }]);
   return list;
 }
@@ -65,6 +76,21 @@ export function actionButtons(lab, selection) {
   if (lab.readOnly) return null;
   const list = actionsFor(lab, selection);
   if (list.length === 0) return null;
-  return el("div", { class: "buttons" }, list.map(([key, action, values]) =>
-    el("button", { type: "button", "data-do": action.do, "data-key": `${key}-${JSON.stringify(values ?? "")}`, title: t(`${key}.means`), onclick: () => lab.act(action) }, t(key, values))));
+  return el(
+    "div",
+    { class: "buttons" },
+    list.map(([key, action, values]) =>
+      el(
+        "button",
+        {
+          type: "button",
+          "data-do": action.do,
+          "data-key": `${key}-${JSON.stringify(values ?? "")}`,
+          title: t(`${key}.means`),
+          onclick: () => lab.act(action),
+        },
+        t(key, values),
+      ),
+    ),
+  );
 }

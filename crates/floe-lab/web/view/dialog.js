@@ -8,9 +8,18 @@ export function openDialog(name, title, content) {
   const dialog = el("dialog", { class: `dialog dialog-${name}`, "aria-labelledby": `dialog-${name}-title` });
   const close = () => dialog.close();
   dialog.append(
-    el("div", { class: "dialog-head" }, el("h2", { id: `dialog-${name}-title` }, title),
-      el("button", { type: "button", class: "icon", "aria-label": t("ui.close"), title: t("ui.close"), onclick: close }, "✕")),
-    el("div", { class: "dialog-body" }, content(close)));
+    el(
+      "div",
+      { class: "dialog-head" },
+      el("h2", { id: `dialog-${name}-title` }, title),
+      el(
+        "button",
+        { type: "button", class: "icon", "aria-label": t("ui.close"), title: t("ui.close"), onclick: close },
+        "✕",
+      ),
+    ),
+    el("div", { class: "dialog-body" }, content(close)),
+  );
   dialog.addEventListener("click", (event) => {
     if (event.target === dialog) close();
   });

@@ -7,7 +7,8 @@ function fill(element, attributes, children) {
     if (value === null || value === undefined || value === false) continue;
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else if (name === "value") element.value = value;
-    else if (name === "checked" || name === "disabled" || name === "hidden" || name === "open") element[name] = Boolean(value);
+    else if (name === "checked" || name === "disabled" || name === "hidden" || name === "open")
+      element[name] = Boolean(value);
     else element.setAttribute(name, value === true ? "" : String(value));
   }
   for (const child of children.flat(Infinity)) {
@@ -56,10 +57,13 @@ export function throttled(work, ms) {
   let last = 0;
   return () => {
     if (timer !== null) return;
-    timer = setTimeout(() => {
-      timer = null;
-      last = performance.now();
-      work();
-    }, Math.max(0, ms - (performance.now() - last)));
+    timer = setTimeout(
+      () => {
+        timer = null;
+        last = performance.now();
+        work();
+      },
+      Math.max(0, ms - (performance.now() - last)),
+    );
   };
 }

@@ -26,11 +26,35 @@ export class FeedView {
   constructor(root, lab) {
     this.#root = root;
     this.#lab = lab;
-    const filters = el("div", { class: "filters", role: "group", "data-t-label": "ui.filters", "aria-label": t("ui.filters") },
-      GROUPS.map((group) => el("button", { class: `chip group-${group}`, type: "button", "aria-pressed": "true", onclick: (event) => this.#toggle(group, event.currentTarget) },
-        el("span", { "data-t": `group.${group}` }, t(`group.${group}`)))));
+    const filters = el(
+      "div",
+      { class: "filters", role: "group", "data-t-label": "ui.filters", "aria-label": t("ui.filters") },
+      GROUPS.map((group) =>
+        el(
+          "button",
+          {
+            class: `chip group-${group}`,
+            type: "button",
+            "aria-pressed": "true",
+            onclick: (event) => this.#toggle(group, event.currentTarget),
+          },
+          el("span", { "data-t": `group.${group}` }, t(`group.${group}`)),
+        ),
+      ),
+    );
     this.#list = el("ol", { class: "feed", reversed: true });
-    this.#more = el("button", { class: "quiet wide", type: "button", onclick: () => { this.#count += PAGE * 2; this.#draw(true); } }, el("span", { "data-t": "ui.feed.more" }, t("ui.feed.more")));
+    this.#more = el(
+      "button",
+      {
+        class: "quiet wide",
+        type: "button",
+        onclick: () => {
+          this.#count += PAGE * 2;
+          this.#draw(true);
+        },
+      },
+      el("span", { "data-t": "ui.feed.more" }, t("ui.feed.more")),
+    );
     root.append(filters, this.#list, this.#more);
     this.#later = throttled(() => this.#draw(), REDRAW_MS);
     lab.on("state", this.#later);
@@ -95,11 +119,19 @@ export class FeedView {
   }
 
   #row(event) {
-    const button = el("button", { class: "feed-line", type: "button", onclick: () => this.#lab.select({ kind: "event", id: event.id }) },
+    const button = el(
+      "button",
+      { class: "feed-line", type: "button", onclick: () => this.#lab.select({ kind: "event", id: event.id }) },
       el("span", { class: "feed-time" }, shortTime(event.at)),
       el("span", { class: `feed-mark group-${groupOf(event)}`, "aria-hidden": "true" }, markOf(event)),
-      el("span", { class: "feed-text" }, describe(event, this.#lab)));
-    const row = el("li", { class: `feed-row kind-${event.kind}`, "data-event": event.id }, button, el("span", { class: "feed-rule" }));
+      el("span", { class: "feed-text" }, describe(event, this.#lab)),
+    );
+    const row = el(
+      "li",
+      { class: `feed-row kind-${event.kind}`, "data-event": event.id },
+      button,
+      el("span", { class: "feed-rule" }),
+    );
     row.__event = event;
     const rule = this.#rules.get(event.id);
     if (rule) showRule(row, rule);
@@ -109,7 +141,9 @@ export class FeedView {
   /** Asks the engine for the rules of the lines that have none yet; the engine knows, the page does not guess. */
   async #nameRules() {
     if (this.#lab.busy && this.#lab.engine?.kind === "native") return;
-    const rows = [...this.#list.children].filter((row) => row.__event && !this.#rules.has(row.__event.id)).slice(0, RULES_AT_ONCE);
+    const rows = [...this.#list.children]
+      .filter((row) => row.__event && !this.#rules.has(row.__event.id))
+      .slice(0, RULES_AT_ONCE);
     for (const row of rows) {
       const { id } = row.__event;
       try {
@@ -144,8 +178,22 @@ function showRule(row, name) {
   const title = t(`rule.${rule.name}`);
   row.querySelector(".feed-rule").replaceChildren(
     el("span", { class: "rule-name", title }, t(`rule.${rule.name}.name`)),
-    el("a", { class: "rule-link", href: source.url, target: "_blank", rel: "noreferrer noopener",
-      title: t(`ui.source.${source.work}`, { section: source.section, title: source.title }),
-      "aria-label": t(`ui.source.${source.work}`, { section: source.section, title: source.title }) }, `§${source.section}`),
-    el("code", { class: "rule-file", title: t("ui.file") }, rule.file.split("/").at(-1) === "lib.rs" ? rule.file.split("/").slice(-3).join("/") : rule.file.split("/").at(-1)));
+    el(
+      "a",
+      {
+        class: "rule-link",
+        href: source.url,
+        target: "_blank",
+        rel: "noreferrer noopener",
+        title: t(`ui.source.${source.work}`, { section: source.section, title: source.title }),
+        "aria-label": t(`ui.source.${source.work}`, { section: source.section, title: source.title }),
+      },
+      `§${source.section}`,
+    ),
+    el(
+      "code",
+      { class: "rule-file", title: t("ui.file") },
+      rule.file.split("/").at(-1) === "lib.rs" ? rule.file.split("/").slice(-3).join("/") : rule.file.split("/").at(-1),
+    ),
+  );
 }

@@ -12,7 +12,11 @@ export function layout(width, height, count, withClients) {
   const most = Math.min(width, height) * (many ? 0.062 : 0.085);
   const radius = narrow ? (count > 5 ? 18 : 24) : Math.max(24, Math.min(38, most));
   const ring = radius + 9;
-  const rail = !withClients ? { side: "none", size: 0 } : narrow ? { side: "top", size: 60 } : { side: "left", size: 172 };
+  const rail = !withClients
+    ? { side: "none", size: 0 }
+    : narrow
+      ? { side: "top", size: 60 }
+      : { side: "left", size: 172 };
   const left = rail.side === "left" ? rail.size : 0;
   const top = rail.side === "top" ? rail.size : 0;
   // On a desk the words of a node stand beside it, away from the middle; where that is too wide, below it.
@@ -41,6 +45,9 @@ export function layout(width, height, count, withClients) {
   });
   return { width, height, radius, ring, narrow, many, rail, centre, places };
 }
+
+/** How far a lane lies beside the line between two nodes. */
+export const LANE_OFFSET = 9;
 
 /** The lane of a direction: each of the two directions of a link keeps to its own side. */
 export function lane(from, to, inset, offset) {

@@ -42,7 +42,9 @@ export function listenToKeys(commands) {
   document.addEventListener("keydown", (event) => {
     if (event.defaultPrevented || event.altKey || event.metaKey || dialogIsOpen()) return;
     const target = event.target;
-    const typing = target.matches?.("input:not([type=range]):not([type=checkbox]), textarea, select, [contenteditable]");
+    const typing = target.matches?.(
+      "input:not([type=range]):not([type=checkbox]), textarea, select, [contenteditable]",
+    );
     if (typing && event.key !== "Escape") return;
     const name = `${event.ctrlKey ? "Ctrl+" : ""}${event.shiftKey ? "Shift+" : ""}${event.key}`;
     const command = COMMANDS.get(name);

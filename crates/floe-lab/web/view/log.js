@@ -2,10 +2,9 @@
 
 import { el, set, text, throttled } from "./dom.js";
 import { t, onLanguage } from "../text/i18n.js";
+import { drawGroups, hue } from "./groups.js";
 import { roleText } from "./node.js";
 
-/** How many hues terms take in turn (`--term-0` … of the style). */
-const HUES = 8;
 const MOST_COLUMNS = 128;
 
 export class LogView {
@@ -30,11 +29,20 @@ export class LogView {
       this.#selects.push(select);
       return el("label", { class: "inline" }, el("span", { "data-t": name }, t(name)), select);
     };
-    const head = el("div", { class: "panel-head" },
+    const head = el(
+      "div",
+      { class: "panel-head" },
       el("h2", { "data-t": "ui.log" }, t("ui.log")),
-      el("div", { class: "log-legend", "aria-hidden": "true" },
-        legend("committed", "ui.legend.committed"), legend("applied", "ui.legend.applied"), legend("volatile", "ui.legend.volatile"), legend("conflict", "ui.legend.conflict")),
-      el("div", { class: "log-diff" }, pick("ui.diff"), pick("ui.diff.with")));
+      el(
+        "div",
+        { class: "log-legend", "aria-hidden": "true" },
+        legend("committed", "ui.legend.committed"),
+        legend("applied", "ui.legend.applied"),
+        legend("volatile", "ui.legend.volatile"),
+        legend("conflict", "ui.legend.conflict"),
+      ),
+      el("div", { class: "log-diff" }, pick("ui.diff"), pick("ui.diff.with")),
+    );
     root.append(head, el("div", { class: "log-scroll" }, this.#grid), this.#note);
     this.#grid.addEventListener("keydown", (event) => this.#keys(event));
     this.#later = throttled(() => this.#draw(), 90);
@@ -66,12 +74,12 @@ export class LogView {
     if (shape !== this.#shape || force) {
       this.#shape = shape;
       this.#fillSelects(nodes);
-      if (grouped) this.#buildGroups(state.nodes);
+      if (grouped) drawGroups(this.#grid, state.nodes);
       else this.#build(nodes, first, last);
     } else if (!grouped && (first !== this.#span.first || last !== this.#span.last)) this.#shift(nodes, first, last);
     this.#span = { first, last };
     if (grouped) {
-      this.#buildGroups(state.nodes);
+      drawGroups(this.#grid, state.nodes);
       return;
     }
     const pair = this.#pair();
@@ -83,7 +91,10 @@ export class LogView {
   #fillSelects(nodes) {
     for (const select of this.#selects) {
       const kept = select.value;
-      select.replaceChildren(el("option", { value: "" }, "–"), ...nodes.map((node) => el("option", { value: String(node.id) }, String(node.id))));
+      select.replaceChildren(
+        el("option", { value: "" }, "–"),
+        ...nodes.map((node) => el("option", { value: String(node.id) }, String(node.id))),
+      );
       select.value = kept;
       if (select.selectedIndex < 0) select.value = "";
     }
@@ -98,10 +109,21 @@ export class LogView {
     const count = Math.max(0, last - first + 1);
     this.#grid.style.setProperty("--columns", String(Math.max(count, 1)));
     this.#grid.setAttribute("aria-colcount", String(count + 1));
-    const header = el("div", { role: "row", class: "log-row log-head" }, el("div", { role: "columnheader", class: "log-name" }, t("ui.index")));
+    const header = el(
+      "div",
+      { role: "row", class: "log-row log-head" },
+      el("div", { role: "columnheader", class: "log-name" }, t("ui.index")),
+    );
     for (let index = first; index <= last; index += 1) header.append(this.#head(index));
     // Among the indexes, so that nothing moves when the first entry comes.
-    if (count === 0) header.append(el("div", { role: "columnheader", class: "log-empty" }, t(nodes.some((node) => node.base?.[0] > 0) ? "ui.log.compacted" : "ui.log.empty")));
+    if (count === 0)
+      header.append(
+        el(
+          "div",
+          { role: "columnheader", class: "log-empty" },
+          t(nodes.some((node) => node.base?.[0] > 0) ? "ui.log.compacted" : "ui.log.empty"),
+        ),
+      );
     const rows = nodes.map((node) => {
       const name = el("div", { role: "rowheader", class: "log-name" });
       const row = el("div", { role: "row", class: "log-row", "data-node": node.id }, name);
@@ -112,18 +134,35 @@ export class LogView {
     this.#grid.replaceChildren(header, ...rows);
     // The newest entries stay in sight, unless the reader looks at older ones.
     scroll.scrollLeft = atEnd ? scroll.scrollWidth : left;
-    const reachable = (held && this.#cells.get(`${held.node}:${held.index}`)) || this.#grid.querySelector('[role="gridcell"]');
+    const reachable =
+      (held && this.#cells.get(`${held.node}:${held.index}`)) || this.#grid.querySelector('[role="gridcell"]');
     reachable?.setAttribute("tabindex", "0");
     if (held) reachable?.focus({ preventScroll: true });
   }
 
   #head(index) {
-    return el("div", { role: "columnheader", class: `log-index${this.#focus.includes(`index:${index}`) ? " lit" : ""}` }, String(index));
+    return el(
+      "div",
+      { role: "columnheader", class: `log-index${this.#focus.includes(`index:${index}`) ? " lit" : ""}` },
+      String(index),
+    );
   }
 
   #cell(node, index) {
-    const cell = el("div", { role: "gridcell", class: "cell none", tabindex: "-1", "data-node": node, "data-index": index, onclick: () => this.#choose(node, index) },
-      el("span", { class: "cell-term", "aria-hidden": "true" }), el("span", { class: "cell-text", "aria-hidden": "true" }), el("span", { class: "unseen" }));
+    const cell = el(
+      "div",
+      {
+        role: "gridcell",
+        class: "cell none",
+        tabindex: "-1",
+        "data-node": node,
+        "data-index": index,
+        onclick: () => this.#choose(node, index),
+      },
+      el("span", { class: "cell-term", "aria-hidden": "true" }),
+      el("span", { class: "cell-text", "aria-hidden": "true" }),
+      el("span", { class: "unseen" }),
+    );
     this.#cells.set(`${node}:${index}`, cell);
     return cell;
   }
@@ -151,7 +190,8 @@ export class LogView {
     }
     this.#grid.style.setProperty("--columns", String(last - first + 1));
     this.#grid.setAttribute("aria-colcount", String(last - first + 2));
-    if (!this.#grid.querySelector('[role="gridcell"][tabindex="0"]')) this.#grid.querySelector('[role="gridcell"]')?.setAttribute("tabindex", "0");
+    if (!this.#grid.querySelector('[role="gridcell"][tabindex="0"]'))
+      this.#grid.querySelector('[role="gridcell"]')?.setAttribute("tabindex", "0");
     if (atEnd) scroll.scrollLeft = scroll.scrollWidth;
   }
 
@@ -186,22 +226,34 @@ export class LogView {
         if (terms.get(index) !== undefined && terms.get(index) !== entry.term) classes.push("conflict");
       }
       if (otherLog && otherLog.get(index)?.term !== entry?.term) classes.push("differs");
-      if (selection?.kind === "entry" && selection.index === index) classes.push(selection.node === node.id ? "selected" : "same-index");
-      if (this.#focus.includes(`log:${node.id}:${index}`) || this.#focus.includes(`index:${index}`)) classes.push("lit");
+      if (selection?.kind === "entry" && selection.index === index)
+        classes.push(selection.node === node.id ? "selected" : "same-index");
+      if (this.#focus.includes(`log:${node.id}:${index}`) || this.#focus.includes(`index:${index}`))
+        classes.push("lit");
       set(cell, { class: classes.join(" ") });
       const [termText, contentText, said] = cell.children;
       text(termText, entry ? String(entry.term) : "");
       text(contentText, entry ? shortText(entry) : index <= base ? "⌂" : "");
       const label = this.#cellLabel(node, index, entry, base);
       text(said, label);
-      set(cell, { title: label, "aria-selected": String(selection?.kind === "entry" && selection.index === index && selection.node === node.id) });
+      set(cell, {
+        title: label,
+        "aria-selected": String(selection?.kind === "entry" && selection.index === index && selection.node === node.id),
+      });
     }
   }
 
   #cellLabel(node, index, entry, base) {
     if (!entry) return t(index <= base ? "ui.entry.snapshot" : "ui.entry.none", { node: node.id, index });
-    const state = index <= node.applied ? "applied" : index <= node.commit ? "committed" : entry.durable ? "durable" : "volatile";
-    return t("ui.entry.label", { node: node.id, index, term: entry.term, text: entryText(entry), state: t(`entry.${state}`) });
+    const state =
+      index <= node.applied ? "applied" : index <= node.commit ? "committed" : entry.durable ? "durable" : "volatile";
+    return t("ui.entry.label", {
+      node: node.id,
+      index,
+      term: entry.term,
+      text: entryText(entry),
+      state: t(`entry.${state}`),
+    });
   }
 
   #drawNote(nodes, pair) {
@@ -225,8 +277,10 @@ export class LogView {
     const rows = [...this.#grid.querySelectorAll(".log-row[data-node]")].map((row) => Number(row.dataset.node));
     const at = rows.indexOf(node);
     const to = {
-      ArrowLeft: `${node}:${index - 1}`, ArrowRight: `${node}:${index + 1}`,
-      ArrowUp: `${rows[at - 1]}:${index}`, ArrowDown: `${rows[at + 1]}:${index}`,
+      ArrowLeft: `${node}:${index - 1}`,
+      ArrowRight: `${node}:${index + 1}`,
+      ArrowUp: `${rows[at - 1]}:${index}`,
+      ArrowDown: `${rows[at + 1]}:${index}`,
     }[event.key];
     if (event.key === "Enter" || event.key === " ") {
       this.#choose(node, index);
@@ -235,40 +289,20 @@ export class LogView {
     event.stopPropagation();
     const next = to && this.#cells.get(to);
     if (!next) return;
-    for (const other of this.#grid.querySelectorAll('[role="gridcell"][tabindex="0"]')) other.setAttribute("tabindex", "-1");
+    for (const other of this.#grid.querySelectorAll('[role="gridcell"][tabindex="0"]'))
+      other.setAttribute("tabindex", "-1");
     next.setAttribute("tabindex", "0");
     next.focus();
   }
-
-  /** A world of many groups has no room for their logs: who leads which group, in which term, and who sleeps. */
-  #buildGroups(nodes) {
-    const groups = [...new Set(nodes.flatMap((node) => (node.groups ?? []).map((group) => group.group)))].sort((a, b) => a - b);
-    this.#grid.style.setProperty("--columns", String(Math.max(1, groups.length)));
-    const header = el("div", { role: "row", class: "log-row log-head" }, el("div", { role: "columnheader", class: "log-name" }, t("ui.group")),
-      groups.map((group) => el("div", { role: "columnheader", class: "log-index" }, String(group))));
-    const rows = nodes.map((node) => {
-      const mine = new Map((node.groups ?? []).map((group) => [group.group, group]));
-      return el("div", { role: "row", class: "log-row", "data-node": node.id },
-        el("div", { role: "rowheader", class: "log-name" }, el("b", {}, String(node.id)), el("span", {}, node.status === "up" ? "" : t(`status.${node.status}`))),
-        groups.map((id) => {
-          const group = mine.get(id);
-          if (!group) return el("div", { role: "gridcell", class: "cell none" });
-          const label = t("ui.group.label", { group: id, node: node.id, role: t(`role.${group.role ?? "none"}`), term: group.term, commit: group.commit, asleep: group.asleep ? t("ui.group.asleep") : "" });
-          return el("div", { role: "gridcell", class: `cell group-${group.role ?? "none"} hue-${hue(group.term)}${group.asleep ? " asleep" : ""}`, title: label },
-            el("span", { class: "cell-term", "aria-hidden": "true" }, String(group.term)), el("span", { class: "cell-text", "aria-hidden": "true" }, group.role === "leader" ? "★" : group.asleep ? "z" : "·"), el("span", { class: "unseen" }, label));
-        }));
-    });
-    this.#grid.replaceChildren(header, ...rows);
-  }
-}
-
-/** The first term has the first hue. */
-function hue(term) {
-  return (term + HUES - 1) % HUES;
 }
 
 function legend(name, key) {
-  return el("span", { class: "legend" }, el("i", { class: `cell-sample ${name}` }), el("span", { "data-t": key }, t(key)));
+  return el(
+    "span",
+    { class: "legend" },
+    el("i", { class: `cell-sample ${name}` }),
+    el("span", { "data-t": key }, t(key)),
+  );
 }
 
 /** The indexes that the matrix shows: from the first that any log still has to the last. */

@@ -24,10 +24,25 @@ export class NodeGlyph {
     // The words beside a node are not its name: the button is the circle alone, with a label that says all of it.
     p.halo = svg("circle", { class: "node-halo", r: ring + 6, role: "button", tabindex: "0" });
     p.track = svg("circle", { class: "ring-track", r: ring });
-    p.ring = svg("circle", { class: "ring", r: ring, transform: "rotate(-90)", "stroke-dasharray": this.#length.toFixed(2) });
+    p.ring = svg("circle", {
+      class: "ring",
+      r: ring,
+      transform: "rotate(-90)",
+      "stroke-dasharray": this.#length.toFixed(2),
+    });
     p.shape = svg("path", { class: "node-shape" });
-    p.name = svg("text", { "aria-hidden": "true", class: "node-name", "text-anchor": "middle", y: radius > 26 ? -3 : 0 });
-    p.term = svg("text", { "aria-hidden": "true", class: "node-term", "text-anchor": "middle", y: radius > 26 ? 15 : 13 });
+    p.name = svg("text", {
+      "aria-hidden": "true",
+      class: "node-name",
+      "text-anchor": "middle",
+      y: radius > 26 ? -3 : 0,
+    });
+    p.term = svg("text", {
+      "aria-hidden": "true",
+      class: "node-term",
+      "text-anchor": "middle",
+      y: radius > 26 ? 15 : 13,
+    });
     const side = { left: -1, right: 1, below: 0 }[place.side];
     const anchor = { left: "end", right: "start", below: "middle" }[place.side];
     const x = side * (ring + 14);
@@ -37,11 +52,33 @@ export class NodeGlyph {
     p.figures = svg("text", { "aria-hidden": "true", class: "node-figures", "text-anchor": anchor, x, y: y + 33 });
     p.pips = svg("g", { class: "pips", transform: `translate(0 ${-ring - 13})` });
     p.badges = svg("g", { class: "badges", "aria-hidden": "true" });
-    this.#badgeAt = side === 0 ? { x: ring * 0.75, y: -ring * 0.9, side: 1, beside: false } : { x, y: y + 41, side, beside: true };
-    p.disk = svg("g", { class: "disk", transform: side === 0 ? `translate(${-ring - 9} ${radius * 0.6})` : `translate(${-side * (ring * 0.86)} ${ring * 0.86})` },
-      svg("path", { d: "M-7,-4C-7,-7.5 7,-7.5 7,-4V4C7,7.5 -7,7.5 -7,4ZM-7,-4C-7,-0.5 7,-0.5 7,-4" }));
-    this.root = svg("g", { class: "node", transform: `translate(${place.x.toFixed(1)} ${place.y.toFixed(1)})` },
-      p.halo, p.track, p.ring, p.shape, p.name, p.term, p.role, p.value, p.figures, p.pips, p.disk, p.badges);
+    this.#badgeAt =
+      side === 0 ? { x: ring * 0.75, y: -ring * 0.9, side: 1, beside: false } : { x, y: y + 41, side, beside: true };
+    p.disk = svg(
+      "g",
+      {
+        class: "disk",
+        transform:
+          side === 0 ? `translate(${-ring - 9} ${radius * 0.6})` : `translate(${-side * (ring * 0.86)} ${ring * 0.86})`,
+      },
+      svg("path", { d: "M-7,-4C-7,-7.5 7,-7.5 7,-4V4C7,7.5 -7,7.5 -7,4ZM-7,-4C-7,-0.5 7,-0.5 7,-4" }),
+    );
+    this.root = svg(
+      "g",
+      { class: "node", transform: `translate(${place.x.toFixed(1)} ${place.y.toFixed(1)})` },
+      p.halo,
+      p.track,
+      p.ring,
+      p.shape,
+      p.name,
+      p.term,
+      p.role,
+      p.value,
+      p.figures,
+      p.pips,
+      p.disk,
+      p.badges,
+    );
     this.root.addEventListener("click", select);
     this.root.addEventListener("keydown", (event) => {
       if (event.key === "Enter" || event.key === " ") {
@@ -61,9 +98,28 @@ export class NodeGlyph {
     set(p.ring, { visibility: this.#timer ? "visible" : "hidden", class: `ring timer-${this.#timer?.kind ?? "none"}` });
     set(p.disk, { class: `disk disk-${node.disk ?? "ok"}${node.writing > 0 ? " writing" : ""}` });
     // Texts and badges change seldom; clocks and timers change each frame and are not part of the key.
-    const key = [node.status, node.role, node.member, node.witness, node.term, node.vote, node.commit, node.applied, node.durable,
-      JSON.stringify(node.values), JSON.stringify(node.votes), node.disk, node.clock?.rate_percent, node.latency_ms, node.lag, node.reason, node.name, node.sick,
-      node.lease_until > state.at, document.documentElement.lang].join("|");
+    const key = [
+      node.status,
+      node.role,
+      node.member,
+      node.witness,
+      node.term,
+      node.vote,
+      node.commit,
+      node.applied,
+      node.durable,
+      JSON.stringify(node.values),
+      JSON.stringify(node.votes),
+      node.disk,
+      node.clock?.rate_percent,
+      node.latency_ms,
+      node.lag,
+      node.reason,
+      node.name,
+      node.sick,
+      node.lease_until > state.at,
+      document.documentElement.lang,
+    ].join("|");
     if (key === this.#key) return;
     this.#key = key;
     set(p.shape, { d: nodeShape(node, this.#layout.radius) });
@@ -73,10 +129,16 @@ export class NodeGlyph {
     const vote = node.vote && node.status === "up" ? t("ui.vote.short", { node: node.vote }) : "";
     const values = valuesText(node.values);
     const beside = narrow ? values : many ? "" : vote;
-    p.role.replaceChildren(node.name ? `${node.name} · ${roleText(node)}` : roleText(node), ...(beside ? [svg("tspan", { class: narrow ? "node-value" : "node-vote", dx: narrow ? 5 : 7 }, beside)] : []));
+    p.role.replaceChildren(
+      node.name ? `${node.name} · ${roleText(node)}` : roleText(node),
+      ...(beside ? [svg("tspan", { class: narrow ? "node-value" : "node-vote", dx: narrow ? 5 : 7 }, beside)] : []),
+    );
     text(p.value, narrow ? "" : many ? values.slice(0, 16) : values);
     set(p.figures, { y: Number(p.role.getAttribute("y")) + (narrow ? 14 : values ? 33 : 18) });
-    text(p.figures, narrow && vote && !many ? `${figuresText(node, true)} · ${vote}` : figuresText(node, narrow || many));
+    text(
+      p.figures,
+      narrow && vote && !many ? `${figuresText(node, true)} · ${vote}` : figuresText(node, narrow || many),
+    );
     this.#drawPips(node, state);
     this.#drawBadges(node, state, !values && this.#badgeAt.beside ? -15 : 0);
     p.halo.setAttribute("aria-label", nodeSentence(node));
@@ -87,14 +149,19 @@ export class NodeGlyph {
     const asks = node.role === "candidate" || node.role === "pre-candidate";
     this.#parts.pips.replaceChildren();
     if (!asks || !node.votes) return;
-    const voters = node.voters?.length ? node.voters : state.nodes.filter((other) => other.member === "voter").map((other) => other.id);
+    const voters = node.voters?.length
+      ? node.voters
+      : state.nodes.filter((other) => other.member === "voter").map((other) => other.id);
     const granted = new Set(node.votes.granted);
     const refused = new Set(node.votes.refused);
     voters.forEach((voter, at) => {
       const x = (at - (voters.length - 1) / 2) * 13;
       const name = granted.has(voter) ? "granted" : refused.has(voter) ? "refused" : "open";
       this.#parts.pips.append(svg("circle", { class: `pip ${name}`, cx: x, cy: 0, r: 4.5 }));
-      if (name === "refused") this.#parts.pips.append(svg("path", { class: "pip-cross", d: `M${x - 2.5},-2.5L${x + 2.5},2.5M${x + 2.5},-2.5L${x - 2.5},2.5` }));
+      if (name === "refused")
+        this.#parts.pips.append(
+          svg("path", { class: "pip-cross", d: `M${x - 2.5},-2.5L${x + 2.5},2.5M${x + 2.5},-2.5L${x - 2.5},2.5` }),
+        );
     });
   }
 
@@ -103,8 +170,12 @@ export class NodeGlyph {
     const rows = badges.map((badge, at) => {
       const width = 12 + [...badge.text].reduce((sum, c) => sum + (c.codePointAt(0) > 0x2e80 ? 11 : 6.4), 0);
       const { x, y, side } = this.#badgeAt;
-      return svg("g", { class: `badge ${badge.kind}`, transform: `translate(${side < 0 ? x - width : x} ${y + up + at * 19})` },
-        svg("rect", { width, height: 16, rx: 8 }), svg("text", { x: width / 2, y: 11.5, "text-anchor": "middle" }, badge.text));
+      return svg(
+        "g",
+        { class: `badge ${badge.kind}`, transform: `translate(${side < 0 ? x - width : x} ${y + up + at * 19})` },
+        svg("rect", { width, height: 16, rx: 8 }),
+        svg("text", { x: width / 2, y: 11.5, "text-anchor": "middle" }, badge.text),
+      );
     });
     this.#parts.badges.replaceChildren(...rows);
   }
@@ -161,7 +232,8 @@ function badgesOf(node, state) {
   const ahead = node.clock?.ahead_ms;
   if (ahead) badges.push({ kind: "warn", text: t("ui.clock.ahead", { ms: ahead }) });
   if (node.lease_until && node.lease_until > state.at) badges.push({ kind: "good", text: t("ui.lease") });
-  if (node.latency_ms !== undefined && node.latency_ms !== null) badges.push({ kind: "plain", text: `${Math.round(node.latency_ms * 10) / 10} ms` });
+  if (node.latency_ms !== undefined && node.latency_ms !== null)
+    badges.push({ kind: "plain", text: `${Math.round(node.latency_ms * 10) / 10} ms` });
   if (node.sick) badges.push({ kind: "bad", text: t("ui.sick") });
   if (node.lag) badges.push({ kind: "warn", text: t("ui.lag", { count: node.lag }) });
   return badges;
@@ -170,7 +242,13 @@ function badgesOf(node, state) {
 /** A node in one sentence, for those who do not see it. */
 export function nodeSentence(node) {
   return t("ui.node.label", {
-    id: node.id, role: roleText(node), term: node.term ?? "–", vote: node.vote || t("ui.none"),
-    commit: node.commit ?? "–", applied: node.applied ?? "–", durable: node.durable ?? "–", values: valuesText(node.values) || t("ui.none"),
+    id: node.id,
+    role: roleText(node),
+    term: node.term ?? "–",
+    vote: node.vote || t("ui.none"),
+    commit: node.commit ?? "–",
+    applied: node.applied ?? "–",
+    durable: node.durable ?? "–",
+    values: valuesText(node.values) || t("ui.none"),
   });
 }

@@ -21,13 +21,18 @@ export class Notices {
     lab.on("acted", ({ dropped, past }) => this.#acted(dropped, past));
     const later = throttled(() => this.#announce(), ANNOUNCE_MS);
     lab.on("state", later);
-    lab.on("world", () => { this.#said = lab.state?.event ?? 0; });
+    lab.on("world", () => {
+      this.#said = lab.state?.event ?? 0;
+    });
     onLanguage(() => root.replaceChildren());
   }
 
   error(error) {
     const key = `error.${error.what}`;
-    const message = error.what && has(key) ? t(key, { detail: error.detail ?? "" }) : t("error.other", { detail: error.message ?? error.detail ?? String(error) });
+    const message =
+      error.what && has(key)
+        ? t(key, { detail: error.detail ?? "" })
+        : t("error.other", { detail: error.message ?? error.detail ?? String(error) });
     const notice = this.show("bad", message);
     notice.dataset.what = error.what ?? "other";
     if (!error.what) console.warn(error);
@@ -40,9 +45,13 @@ export class Notices {
 
   /** Shows a message that stays until it is closed (`bad`) or for a while. */
   show(kind, message, ...buttons) {
-    const notice = el("div", { class: `notice ${kind}`, role: kind === "bad" ? "alert" : "status" },
-      el("p", {}, message), buttons,
-      el("button", { type: "button", class: "icon", "aria-label": t("ui.close"), onclick: () => notice.remove() }, "✕"));
+    const notice = el(
+      "div",
+      { class: `notice ${kind}`, role: kind === "bad" ? "alert" : "status" },
+      el("p", {}, message),
+      buttons,
+      el("button", { type: "button", class: "icon", "aria-label": t("ui.close"), onclick: () => notice.remove() }, "✕"),
+    );
     // The same message twice is one message.
     for (const other of this.#root.children) {
       if (other.querySelector("p").textContent === message) other.remove();
@@ -56,8 +65,21 @@ export class Notices {
   #acted(dropped, past) {
     if (!past) return;
     const message = dropped > 0 ? t("ui.forked.dropped", { count: dropped }) : t("ui.forked");
-    const notice = this.show("info", message,
-      el("button", { type: "button", onclick: () => { notice.remove(); this.#lab.undo(); } }, t("ui.undo")));
+    const notice = this.show(
+      "info",
+      message,
+      el(
+        "button",
+        {
+          type: "button",
+          onclick: () => {
+            notice.remove();
+            this.#lab.undo();
+          },
+        },
+        t("ui.undo"),
+      ),
+    );
   }
 
   /** Says the latest thing of weight, not every message: a listener follows at the speed of speech. */
@@ -66,8 +88,15 @@ export class Notices {
     if (!state || state.event === this.#said) return;
     const from = state.event > this.#said ? this.#said : state.event - 1;
     this.#said = state.event;
-    const weight = events.slice(Math.max(from, state.event - 2000), state.event)
-      .filter((event) => event.kind === "violated" || (event.kind === "role" && event.role !== "follower") || event.kind === "answered" || event.kind === "crashed");
+    const weight = events
+      .slice(Math.max(from, state.event - 2000), state.event)
+      .filter(
+        (event) =>
+          event.kind === "violated" ||
+          (event.kind === "role" && event.role !== "follower") ||
+          event.kind === "answered" ||
+          event.kind === "crashed",
+      );
     const latest = weight.slice(-2);
     if (latest.length === 0 && state.event - from <= 2) latest.push(...events.slice(state.event - 1, state.event));
     if (latest.length > 0) this.#live.textContent = latest.map((event) => describe(event, this.#lab)).join(" ");

@@ -18,25 +18,43 @@ export class SelectionBar {
     this.#more = more;
     const later = throttled(() => this.#draw(), 80);
     for (const topic of ["state", "selection", "world"]) lab.on(topic, later);
-    onLanguage(() => { this.#key = ""; this.#draw(); });
+    onLanguage(() => {
+      this.#key = "";
+      this.#draw();
+    });
   }
 
   #draw() {
     const { state, selection } = this.#lab;
     if (!state) return;
     const shown = this.#name(selection);
-    const key = JSON.stringify([selection?.kind, selection?.id, selection?.from, selection?.to, shown, this.#lab.readOnly,
-      selection?.kind === "node" ? [this.#lab.node(selection.id)?.disk, this.#lab.node(selection.id)?.member] : null, state.links]);
+    const key = JSON.stringify([
+      selection?.kind,
+      selection?.id,
+      selection?.from,
+      selection?.to,
+      shown,
+      this.#lab.readOnly,
+      selection?.kind === "node" ? [this.#lab.node(selection.id)?.disk, this.#lab.node(selection.id)?.member] : null,
+      state.links,
+    ]);
     if (key === this.#key) return;
     this.#key = key;
     const focused = this.#root.contains(document.activeElement) ? document.activeElement.dataset.key : null;
     if (!shown) {
-      this.#root.replaceChildren(el("span", { class: "dim" }, t(this.#lab.readOnly ? "ui.read-only" : "ui.selection.none")));
+      this.#root.replaceChildren(
+        el("span", { class: "dim" }, t(this.#lab.readOnly ? "ui.read-only" : "ui.selection.none")),
+      );
       return;
     }
-    put(this.#root, el("strong", {}, shown), actionButtons(this.#lab, selection),
-      el("button", { type: "button", class: "quiet", "data-key": "more", onclick: this.#more }, t("ui.selection.more")));
-    if (focused) (this.#root.querySelector(`[data-key="${CSS.escape(focused)}"]`) ?? this.#root.querySelector("button"))?.focus();
+    put(
+      this.#root,
+      el("strong", {}, shown),
+      actionButtons(this.#lab, selection),
+      el("button", { type: "button", class: "quiet", "data-key": "more", onclick: this.#more }, t("ui.selection.more")),
+    );
+    if (focused)
+      (this.#root.querySelector(`[data-key="${CSS.escape(focused)}"]`) ?? this.#root.querySelector("button"))?.focus();
   }
 
   #name(selection) {

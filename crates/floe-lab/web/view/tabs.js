@@ -11,8 +11,17 @@ export class Tabs {
   constructor(root, names) {
     this.#names = names;
     for (const name of names) {
-      const button = el("button", { type: "button", role: "tab", id: `tab-${name}`, "aria-controls": `panel-${name}`, onclick: () => this.show(name) },
-        el("span", { "data-t": `ui.tab.${name}` }, t(`ui.tab.${name}`)));
+      const button = el(
+        "button",
+        {
+          type: "button",
+          role: "tab",
+          id: `tab-${name}`,
+          "aria-controls": `panel-${name}`,
+          onclick: () => this.show(name),
+        },
+        el("span", { "data-t": `ui.tab.${name}` }, t(`ui.tab.${name}`)),
+      );
       this.#buttons.set(name, button);
       root.append(button);
     }

@@ -20,7 +20,11 @@ const ICONS = {
 };
 
 function icon(name, size = 18) {
-  return svg("svg", { class: `sign sign-${name}`, viewBox: "0 0 20 20", width: size, height: size, "aria-hidden": "true" }, svg("path", { d: ICONS[name] }));
+  return svg(
+    "svg",
+    { class: `sign sign-${name}`, viewBox: "0 0 20 20", width: size, height: size, "aria-hidden": "true" },
+    svg("path", { d: ICONS[name] }),
+  );
 }
 
 /** The kinds of marks, each a row of the strip: what of the trace belongs to it. */
@@ -29,7 +33,12 @@ const MARKS = [
   ["role", (event) => event.kind === "role" && event.role !== "leader"],
   ["commit", (event) => event.kind === "commit"],
   ["client", (event) => event.kind === "invoked" || event.kind === "answered"],
-  ["fault", (event) => ["crashed", "intervention", "action", "started", "resumed", "lost", "write-failed"].includes(event.kind) && event.at > 0],
+  [
+    "fault",
+    (event) =>
+      ["crashed", "intervention", "action", "started", "resumed", "lost", "write-failed"].includes(event.kind) &&
+      event.at > 0,
+  ],
   ["violated", (event) => event.kind === "violated"],
 ];
 const ROWS = { leader: [2, 14], role: [8, 6], commit: [18, 6], client: [26, 6], fault: [34, 6], violated: [0, 44] };
@@ -57,25 +66,72 @@ export class TimelineView {
   constructor(root, lab, player) {
     this.#lab = lab;
     this.#player = player;
-    const button = (key, sign, work, extra = {}) => el("button", { type: "button", class: "icon", "data-t-label": key, "data-t-title": key, "aria-label": t(key), title: t(key), onclick: work, ...extra }, icon(sign));
+    const button = (key, sign, work, extra = {}) =>
+      el(
+        "button",
+        {
+          type: "button",
+          class: "icon",
+          "data-t-label": key,
+          "data-t-title": key,
+          "aria-label": t(key),
+          title: t(key),
+          onclick: work,
+          ...extra,
+        },
+        icon(sign),
+      );
     this.#play = button("ui.play", "play", () => player.toggle(), { class: "icon primary", id: "play" });
     this.#clock = el("output", { class: "clock", id: "clock" });
-    this.#speed = el("select", { id: "speed", "data-t-label": "ui.speed", "aria-label": t("ui.speed"), onchange: () => player.setSpeed(Number(this.#speed.value)) },
-      SPEEDS.map((speed) => el("option", { value: String(speed) }, speedText(speed))));
+    this.#speed = el(
+      "select",
+      {
+        id: "speed",
+        "data-t-label": "ui.speed",
+        "aria-label": t("ui.speed"),
+        onchange: () => player.setSpeed(Number(this.#speed.value)),
+      },
+      SPEEDS.map((speed) => el("option", { value: String(speed) }, speedText(speed))),
+    );
     this.#undo = button("ui.undo", "undo", () => lab.undo(), { id: "undo" });
     this.#redo = button("ui.redo", "redo", () => lab.redo(), { id: "redo" });
     this.#back = button("ui.step.back", "back", () => this.#step(true), { id: "step-back" });
-    const bar = el("div", { class: "transport-bar" },
-      el("div", { class: "cluster-of" }, button("ui.start", "start", () => this.#go(0), { id: "to-start" }), this.#back, this.#play,
-        button("ui.step", "step", () => this.#step(false), { id: "step" }), button("ui.to-edge", "edge", () => this.#go(lab.reached), { id: "to-edge" })),
+    const bar = el(
+      "div",
+      { class: "transport-bar" },
+      el(
+        "div",
+        { class: "cluster-of" },
+        button("ui.start", "start", () => this.#go(0), { id: "to-start" }),
+        this.#back,
+        this.#play,
+        button("ui.step", "step", () => this.#step(false), { id: "step" }),
+        button("ui.to-edge", "edge", () => this.#go(lab.reached), { id: "to-edge" }),
+      ),
       this.#clock,
       el("label", { class: "inline" }, el("span", { "data-t": "ui.speed" }, t("ui.speed")), this.#speed),
-      el("div", { class: "cluster-of jumps" }, el("span", { class: "dim", "data-t": "ui.next" }, t("ui.next")),
+      el(
+        "div",
+        { class: "cluster-of jumps" },
+        el("span", { class: "dim", "data-t": "ui.next" }, t("ui.next")),
         this.#jump("ui.next.role", "jump-role", (event) => event.kind === "role"),
         this.#jump("ui.next.commit", "jump-commit", (event) => event.kind === "commit"),
-        this.#jump("ui.next.violation", "jump-violation", (event) => event.kind === "violated", 120e9)),
-      el("div", { class: "cluster-of" }, button("ui.bookmark", "flag", () => lab.bookmark(), { id: "bookmark" }), this.#undo, this.#redo));
-    const strip = svg("svg", { class: "strip", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true" });
+        this.#jump("ui.next.violation", "jump-violation", (event) => event.kind === "violated", 120e9),
+      ),
+      el(
+        "div",
+        { class: "cluster-of" },
+        button("ui.bookmark", "flag", () => lab.bookmark(), { id: "bookmark" }),
+        this.#undo,
+        this.#redo,
+      ),
+    );
+    const strip = svg("svg", {
+      class: "strip",
+      viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
+      preserveAspectRatio: "none",
+      "aria-hidden": "true",
+    });
     this.#paths.reached = svg("rect", { class: "reached", x: 0, y: 0, height: HEIGHT, width: 0 });
     strip.append(this.#paths.reached);
     for (const [name] of MARKS) {
@@ -83,21 +139,42 @@ export class TimelineView {
       strip.append(this.#paths[name]);
     }
     this.#own = el("div", { class: "own-marks" });
-    this.#range = el("input", { type: "range", id: "scrub", min: "0", max: "1000", step: "1", value: "0", "data-t-label": "ui.scrub", "aria-label": t("ui.scrub") });
+    this.#range = el("input", {
+      type: "range",
+      id: "scrub",
+      min: "0",
+      max: "1000",
+      step: "1",
+      value: "0",
+      "data-t-label": "ui.scrub",
+      "aria-label": t("ui.scrub"),
+    });
     this.#range.addEventListener("input", () => this.#scrub());
-    this.#range.addEventListener("change", () => { this.#scrubbing = false; });
+    this.#range.addEventListener("change", () => {
+      this.#scrubbing = false;
+    });
     root.append(bar, el("div", { class: "track" }, strip, this.#range, this.#own));
     const later = throttled(() => this.#drawMarks(), 200);
     for (const topic of ["events", "world", "actions"]) lab.on(topic, later);
     lab.on("state", () => this.#drawNow());
-    lab.on("world", () => { this.#scale = 500e6; this.#drawBar(); });
+    lab.on("world", () => {
+      this.#scale = 500e6;
+      this.#drawBar();
+    });
     lab.on("actions", () => this.#drawBar());
     player.onChange(() => this.#drawBar());
-    onLanguage(() => { this.#drawBar(); this.#drawMarks(); });
+    onLanguage(() => {
+      this.#drawBar();
+      this.#drawMarks();
+    });
   }
 
   #jump(key, id, wanted, horizon) {
-    return el("button", { type: "button", id, class: "quiet", "data-t": key, onclick: () => this.jump(wanted, horizon) }, t(key));
+    return el(
+      "button",
+      { type: "button", id, class: "quiet", "data-t": key, onclick: () => this.jump(wanted, horizon) },
+      t(key),
+    );
   }
 
   /** Goes to the next event of a kind, and says so if there is none. */
@@ -165,8 +242,17 @@ export class TimelineView {
 
   /** Marks are added to what is drawn already; another scale, another world or a fork begins anew. */
   #drawEvents(events, scale) {
-    const fresh = scale !== this.#drawn.scale || events.length < this.#drawn.count || events[this.#drawn.count - 1] !== this.#drawn.last;
-    if (fresh) this.#drawn = { scale, count: 0, last: undefined, rows: new Map(MARKS.map(([name]) => [name, { path: "", x: -10 }])) };
+    const fresh =
+      scale !== this.#drawn.scale ||
+      events.length < this.#drawn.count ||
+      events[this.#drawn.count - 1] !== this.#drawn.last;
+    if (fresh)
+      this.#drawn = {
+        scale,
+        count: 0,
+        last: undefined,
+        rows: new Map(MARKS.map(([name]) => [name, { path: "", x: -10 }])),
+      };
     const changed = new Set();
     for (let at = this.#drawn.count; at < events.length; at += 1) {
       const event = events[at];
@@ -183,21 +269,29 @@ export class TimelineView {
     }
     this.#drawn.count = events.length;
     this.#drawn.last = events.at(-1);
-    for (const [name, row] of this.#drawn.rows) if (fresh || changed.has(name)) this.#paths[name].setAttribute("d", row.path);
+    for (const [name, row] of this.#drawn.rows)
+      if (fresh || changed.has(name)) this.#paths[name].setAttribute("d", row.path);
   }
 
   #drawMarks() {
     const { events, bookmarks, forks, settings } = this.#lab;
     this.#drawEvents(events, WIDTH / this.#scale);
     const mark = (at, kind, sign, label) => {
-      const button = el("button", { type: "button", class: `own ${kind}`, title: label, "aria-label": label, onclick: () => this.#go(at) }, sign);
+      const button = el(
+        "button",
+        { type: "button", class: `own ${kind}`, title: label, "aria-label": label, onclick: () => this.#go(at) },
+        sign,
+      );
       button.style.left = `${Math.min(100, (at / this.#scale) * 100)}%`;
       return button;
     };
     this.#own.replaceChildren(
-      ...(settings?.actions ?? []).map((action) => mark(action.at, "acted", "▾", t("ui.mark.action", { at: time(action.at), what: action.do }))),
+      ...(settings?.actions ?? []).map((action) =>
+        mark(action.at, "acted", "▾", t("ui.mark.action", { at: time(action.at), what: action.do })),
+      ),
       ...forks.map((at) => mark(at, "fork", icon("fork", 14), t("ui.mark.fork", { at: time(at) }))),
-      ...bookmarks.map(({ at }) => mark(at, "bookmark", icon("flag", 14), t("ui.mark.bookmark", { at: time(at) }))));
+      ...bookmarks.map(({ at }) => mark(at, "bookmark", icon("flag", 14), t("ui.mark.bookmark", { at: time(at) }))),
+    );
   }
 }
 

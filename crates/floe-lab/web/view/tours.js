@@ -51,10 +51,37 @@ export class ToursView {
     const groups = [...new Set(TOURS.map((tour) => tour.group))];
     openDialog("tours", t("ui.tours"), (close) => [
       el("p", { class: "plain" }, t("ui.tours.about")),
-      groups.map((group) => el("section", { class: "tour-group" }, el("h3", {}, t(`tour.group.${group}`)),
-        el("ul", {}, TOURS.filter((tour) => tour.group === group).map((tour) => el("li", {},
-          el("button", { type: "button", class: "tour-choice", "data-tour": tour.id, onclick: () => { close(); this.start(tour.id); } },
-            el("b", {}, t(`tour.${tour.id}.title`)), el("span", {}, t(`tour.${tour.id}.about`)))))))),
+      groups.map((group) =>
+        el(
+          "section",
+          { class: "tour-group" },
+          el("h3", {}, t(`tour.group.${group}`)),
+          el(
+            "ul",
+            {},
+            TOURS.filter((tour) => tour.group === group).map((tour) =>
+              el(
+                "li",
+                {},
+                el(
+                  "button",
+                  {
+                    type: "button",
+                    class: "tour-choice",
+                    "data-tour": tour.id,
+                    onclick: () => {
+                      close();
+                      this.start(tour.id);
+                    },
+                  },
+                  el("b", {}, t(`tour.${tour.id}.title`)),
+                  el("span", {}, t(`tour.${tour.id}.about`)),
+                ),
+              ),
+            ),
+          ),
+        ),
+      ),
     ]);
   }
 
@@ -103,7 +130,10 @@ export class ToursView {
         } else done = await goTo(engine, tour, number);
         done.number = number;
         done.claims = await checkClaims(engine, tour, number, done);
-        await this.#lab.adoptNow(done.state, number === 0 || tour.steps[number].settings || !continues ? "world" : "same-world");
+        await this.#lab.adoptNow(
+          done.state,
+          number === 0 || tour.steps[number].settings || !continues ? "world" : "same-world",
+        );
         await this.#lab.seekNow(done.begin.at);
       });
     } catch (error) {
@@ -176,26 +206,78 @@ export class ToursView {
     const step = tour.steps[this.#number];
     const last = this.#number + 1 === tour.steps.length;
     const pending = this.#status === "playing" || this.#status === "paused";
-    const nextKey = this.#status === "left" || this.#status === "failed" ? "ui.tour.return" : pending ? "ui.tour.skip" : "ui.tour.next";
+    const nextKey =
+      this.#status === "left" || this.#status === "failed"
+        ? "ui.tour.return"
+        : pending
+          ? "ui.tour.skip"
+          : "ui.tour.next";
     const focused = this.#card.contains(document.activeElement) ? document.activeElement.id : null;
     this.#card.dataset.tour = tour.id;
     this.#card.dataset.step = String(this.#number + 1);
-    put(this.#card,
-      el("div", { class: "tour-head" },
+    put(
+      this.#card,
+      el(
+        "div",
+        { class: "tour-head" },
         el("h2", {}, t(`tour.${tour.id}.title`)),
         el("span", { class: "tour-count" }, `${this.#number + 1} / ${tour.steps.length}`),
-        el("button", { type: "button", class: "icon", id: "tour-leave", "aria-label": t("ui.tour.leave"), title: t("ui.tour.leave"), onclick: () => this.leave() }, "✕")),
+        el(
+          "button",
+          {
+            type: "button",
+            class: "icon",
+            id: "tour-leave",
+            "aria-label": t("ui.tour.leave"),
+            title: t("ui.tour.leave"),
+            onclick: () => this.leave(),
+          },
+          "✕",
+        ),
+      ),
       progress(this.#number + 1, tour.steps.length),
       el("div", { class: "tour-text", "aria-live": "polite" }, paragraphs(t(step.text))),
       this.#status === "left" ? el("p", { class: "tour-note" }, t("ui.tour.left")) : null,
-      this.#status === "failed" ? el("p", { class: "tour-note bad", role: "alert" }, t("ui.tour.failed", { detail: this.#error })) : null,
+      this.#status === "failed"
+        ? el("p", { class: "tour-note bad", role: "alert" }, t("ui.tour.failed", { detail: this.#error }))
+        : null,
       this.#status === "done" && this.#done?.claims.length > 0 ? this.#claims() : null,
-      el("div", { class: "buttons tour-buttons" },
-        el("button", { type: "button", id: "tour-back", disabled: this.#number === 0, onclick: () => this.back() }, t("ui.tour.back")),
+      el(
+        "div",
+        { class: "buttons tour-buttons" },
+        el(
+          "button",
+          { type: "button", id: "tour-back", disabled: this.#number === 0, onclick: () => this.back() },
+          t("ui.tour.back"),
+        ),
         el("button", { type: "button", id: "tour-again", onclick: () => this.again() }, t("ui.tour.again")),
         last && this.#status === "done"
-          ? el("button", { type: "button", class: "primary", id: "tour-next", onclick: () => { this.leave(); this.menu(); } }, t("ui.tour.end"))
-          : el("button", { type: "button", class: "primary", id: "tour-next", disabled: this.#status === "loading", onclick: () => this.next() }, t(nextKey))));
+          ? el(
+              "button",
+              {
+                type: "button",
+                class: "primary",
+                id: "tour-next",
+                onclick: () => {
+                  this.leave();
+                  this.menu();
+                },
+              },
+              t("ui.tour.end"),
+            )
+          : el(
+              "button",
+              {
+                type: "button",
+                class: "primary",
+                id: "tour-next",
+                disabled: this.#status === "loading",
+                onclick: () => this.next(),
+              },
+              t(nextKey),
+            ),
+      ),
+    );
     if (focused) (document.getElementById(focused) ?? this.#card.querySelector("#tour-next")).focus();
   }
 
@@ -211,9 +293,23 @@ export class ToursView {
     this.#card.replaceChildren(
       el("h2", {}, t("ui.intro.title")),
       el("div", { class: "tour-text intro" }, paragraphs(t("ui.intro.text"))),
-      el("div", { class: "buttons tour-buttons" },
+      el(
+        "div",
+        { class: "buttons tour-buttons" },
         el("button", { type: "button", id: "intro-play", onclick: () => this.#player.play() }, t("ui.intro.play")),
-        el("button", { type: "button", class: "primary", id: "intro-story", disabled: TOURS.length === 0, onclick: () => this.start(TOURS[0].id) }, t("ui.intro.story"))));
+        el(
+          "button",
+          {
+            type: "button",
+            class: "primary",
+            id: "intro-story",
+            disabled: TOURS.length === 0,
+            onclick: () => this.start(TOURS[0].id),
+          },
+          t("ui.intro.story"),
+        ),
+      ),
+    );
   }
 
   /** Shows the word of welcome until the viewer has begun. */
@@ -233,9 +329,16 @@ export class ToursView {
     const { claims } = this.#done;
     const good = claims.filter((one) => one.holds).length;
     const all = good === claims.length;
-    return el("details", { class: `claims ${all ? "good" : "bad"}`, open: !all, "data-claims": all ? "hold" : "fail" },
+    return el(
+      "details",
+      { class: `claims ${all ? "good" : "bad"}`, open: !all, "data-claims": all ? "hold" : "fail" },
       el("summary", {}, t(all ? "ui.tour.claims" : "ui.tour.claims.bad", { good, count: claims.length })),
-      el("ul", {}, claims.map((one) => el("li", {}, `${one.holds ? "✓" : "✗"} `, el("code", {}, JSON.stringify(one.claim))))));
+      el(
+        "ul",
+        {},
+        claims.map((one) => el("li", {}, `${one.holds ? "✓" : "✗"} `, el("code", {}, JSON.stringify(one.claim)))),
+      ),
+    );
   }
 }
 
@@ -268,9 +371,18 @@ function glossaryWord(word, key) {
   const known = has(`glossary.${key}`);
   if (!known) return word;
   const note = el("span", { class: "word-note", role: "note", hidden: true }, t(`glossary.${key}`));
-  const button = el("button", { type: "button", class: "word", "aria-expanded": "false", onclick: () => {
-    note.hidden = !note.hidden;
-    button.setAttribute("aria-expanded", String(!note.hidden));
-  } }, word);
+  const button = el(
+    "button",
+    {
+      type: "button",
+      class: "word",
+      "aria-expanded": "false",
+      onclick: () => {
+        note.hidden = !note.hidden;
+        button.setAttribute("aria-expanded", String(!note.hidden));
+      },
+    },
+    word,
+  );
   return [button, note];
 }

@@ -25,26 +25,42 @@ export class VerdictView {
     const { state } = this.#lab;
     const verdict = state?.verdict;
     const key = verdict ? (verdict.holds ? "holds" : `${verdict.rule}${verdict.event}`) : "none";
-    if (verdict?.holds) text(this.#pill.lastChild, t("ui.verdict.holds", { checked: (verdict.checked ?? 0).toLocaleString(document.documentElement.lang) }));
+    if (verdict?.holds)
+      text(
+        this.#pill.lastChild,
+        t("ui.verdict.holds", { checked: (verdict.checked ?? 0).toLocaleString(document.documentElement.lang) }),
+      );
     if (key === this.#key && !force) return;
     this.#key = key;
     this.#pill.className = `verdict ${verdict ? (verdict.holds ? "holds" : "broken") : "none"}`;
     text(this.#pill.firstChild, verdict ? (verdict.holds ? "✓" : "✗") : "·");
     if (!verdict) text(this.#pill.lastChild, t(state?.live ? "ui.verdict.live" : "ui.verdict.none"));
-    if (verdict && !verdict.holds) text(this.#pill.lastChild, t("ui.verdict.broken", { rule: invariantName(verdict.rule) }));
+    if (verdict && !verdict.holds)
+      text(this.#pill.lastChild, t("ui.verdict.broken", { rule: invariantName(verdict.rule) }));
     this.#alarm.hidden = !verdict || verdict.holds;
     if (this.#alarm.hidden) {
       this.#alarm.replaceChildren();
       return;
     }
     this.#alarm.replaceChildren(
-      el("div", { class: "alarm-text" },
+      el(
+        "div",
+        { class: "alarm-text" },
         el("strong", {}, `✗ ${t("ui.verdict.broken", { rule: invariantName(verdict.rule) })}`),
         el("code", { class: "alarm-rule" }, verdict.rule),
-        el("p", {}, verdict.detail)),
-      el("div", { class: "buttons" },
-        el("button", { type: "button", id: "go-violation", onclick: () => this.#go(verdict) }, t("ui.verdict.go", { at: time(verdict.at ?? state.at) })),
-        el("button", { type: "button", onclick: () => this.#before(verdict) }, t("ui.verdict.before"))));
+        el("p", {}, verdict.detail),
+      ),
+      el(
+        "div",
+        { class: "buttons" },
+        el(
+          "button",
+          { type: "button", id: "go-violation", onclick: () => this.#go(verdict) },
+          t("ui.verdict.go", { at: time(verdict.at ?? state.at) }),
+        ),
+        el("button", { type: "button", onclick: () => this.#before(verdict) }, t("ui.verdict.before")),
+      ),
+    );
   }
 
   async #go(verdict) {
