@@ -53,6 +53,7 @@ pub(crate) fn main(words: &[OsString]) -> ExitCode {
     let force_new_cluster = given.remove("force-new-cluster").is_some_and(|value| value == "true");
     let ignored = go_flags::take_ignored(&mut given);
     let spelled = given.iter().map(|(name, value)| format!("--{name}={value}"));
+    let spelled = spelled.chain(own_variables());
     let known = match Known::try_parse_from(std::iter::once("etcd".to_owned()).chain(spelled)) {
         Ok(known) => known,
         Err(error) => error.exit(),
@@ -105,6 +106,14 @@ fn add_variables(given: &mut BTreeMap<&'static str, String>) {
             given.insert(flag.name, value);
         }
     }
+}
+
+/// What etcd has no flags for, and its command line has no room for.
+fn own_variables() -> impl Iterator<Item = String> {
+    ["trace", "trace-sample", "live-state"].into_iter().filter_map(|name| {
+        let (_, value) = environment::server_variable(name)?;
+        Some(format!("--{name}={}", value.to_str()?))
+    })
 }
 
 /// etcd's own timings: whoever has tuned around them finds them again.

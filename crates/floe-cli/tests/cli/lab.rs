@@ -170,6 +170,23 @@ fn a_trace_of_the_simulator_is_opened_and_another_file_is_refused() {
     assert!(code == 2 && error.contains("TLS"), "{error}");
 }
 
+#[test]
+fn a_member_that_shows_nothing_is_seen_by_what_etcds_api_says() {
+    let (directory, base) = (TempDir::new().unwrap(), free_ports());
+    let text = base.to_string();
+    let arguments = ["serve", "--cluster", "1", "--base-port", &text, "--live-state=false"];
+    let _server = Server::start(Path::new(FLOE), directory.path(), &arguments, "ready to serve");
+    says(&["put", "a", "1"], base);
+    let lab = Lab::start(&["--attach", &format!("127.0.0.1:{base}")]);
+    let state = lab.until("it is up", |state| nodes(state).iter().any(|node| node["status"] == "up"));
+    let node = &nodes(&state)[0];
+    assert_eq!(
+        (&node["role"], &node["name"], &node["log"]),
+        (&"leader".into(), &"n1".into(), &Value::Array(vec![]))
+    );
+    assert!(node["term"].as_u64().unwrap() > 0 && node["commit"].as_u64().unwrap() > 0, "{node:#}");
+}
+
 /// Three members, each a process of its own, and the client ports.
 struct Processes {
     directory: TempDir,

@@ -79,8 +79,9 @@ impl Book {
                 if was_up == Some(false) {
                     self.events.reachable(&member, now_us, None);
                 }
-                if let Some(page) = &heard.trace {
-                    self.events.take(&member, page, heard.ahead_us, begun_us);
+                match &heard.trace {
+                    Some(page) => self.events.take(&member, page, heard.ahead_us, begun_us),
+                    None => self.events.silent(&member),
                 }
             }
             Err(reason) => {

@@ -13,6 +13,8 @@ use super::book::list;
 const KEPT_MAX: usize = 8192;
 /// Numbers of a member's events that are remembered as causes, and messages that are remembered as sent.
 const REMEMBERED_MAX: usize = 8192;
+/// Events that wait for slower members.
+const WAITING_MAX: usize = 16_384;
 /// Fields that hold a member's number.
 const NODES: [&str; 6] = ["node", "from", "to", "leader", "vote", "peer"];
 
@@ -100,12 +102,13 @@ impl Events {
                 source.members.insert(number, id.to_owned());
             }
         }
+        // A full page ends before the member has told everything.
+        let is_full = list(&page["events"]).count() >= super::ask::EVENTS;
         let mut told_until_us = begun_us;
         for event in list(&page["events"]) {
             let since_us = event["at"].as_u64().unwrap_or_default() / 1000;
             let at_us = (started_at_us + since_us).saturating_add_signed(ahead_us.saturating_neg());
-            if list(&page["events"]).count() >= super::ask::EVENTS {
-                // There is more where this came from.
+            if is_full {
                 told_until_us = at_us;
             }
             self.waiting.push(Waiting { at_us, member: member.to_owned(), event: event.clone() });
@@ -113,7 +116,7 @@ impl Events {
         source.told_until_us = Some(told_until_us);
     }
 
-    /// A member does not answer: nobody waits for what it would say.
+    /// A member does not answer, or has no trace: nobody waits for what it would say.
     pub(super) fn silent(&mut self, member: &str) {
         if let Some(source) = self.sources.get_mut(member) {
             source.told_until_us = None;
@@ -131,7 +134,9 @@ impl Events {
 
     /// Lets out what nobody will overtake.
     pub(super) fn settle(&mut self, numbers: &BTreeMap<String, u64>) {
-        let until = self.sources.values().filter_map(|source| source.told_until_us).min().unwrap_or(u64::MAX);
+        let told = self.sources.values().filter_map(|source| source.told_until_us).min();
+        // With so many waiting, order matters less than their number.
+        let until = told.filter(|_| self.waiting.len() <= WAITING_MAX).unwrap_or(u64::MAX);
         let mut ready: Vec<Waiting> = self.waiting.extract_if(.., |waiting| waiting.at_us <= until).collect();
         // Stable: what a member said of one moment stays in its order.
         ready.sort_by_key(|waiting| waiting.at_us);
