@@ -70,3 +70,36 @@ for (const [name, options] of PLACES) {
     await close();
   });
 }
+
+for (const [width, height, voters] of [[1280, 860, 5], [1280, 860, 3], [1440, 900, 5], [1024, 768, 5], [360, 740, 5]]) {
+  test(`the words of ${voters} nodes hide no other node at ${width} x ${height}`, async () => {
+    const settings = { version: 1, seed: 7, voters };
+    const address = `${server.url}${fragment({ ...settings, actions: [{ at: 4e8, do: "set", key: "x", value: 5 }] })}&t=600000000`;
+    const { page, quiet, close } = await openPage(browser, address, { width, height });
+    const hidden = await page.evaluate(() => {
+      const box = (element) => element.getBoundingClientRect();
+      const meet = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 2 && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 4;
+      const nodes = [...document.querySelectorAll("#cluster .node")].map((node) => ({
+        shape: box(node.querySelector(".node-shape")),
+        words: [...node.querySelectorAll(".node-role, .node-value, .node-figures")].filter((word) => word.textContent.trim() !== ""),
+      }));
+      const found = [];
+      for (const [one, { words }] of nodes.entries()) {
+        for (const [other, { shape, words: others }] of nodes.entries()) {
+          if (one === other) continue;
+          for (const word of words) {
+            if (meet(box(word), shape)) found.push(`"${word.textContent}" of ${one + 1} lies on node ${other + 1}`);
+            for (const their of others) {
+              if (one < other && meet(box(word), box(their))) found.push(`"${word.textContent}" of ${one + 1} lies on "${their.textContent}" of ${other + 1}`);
+            }
+          }
+        }
+      }
+      return found;
+    });
+    await picture(page, `words-${width}-${voters}`);
+    assert.deepEqual(hidden, []);
+    quiet();
+    await close();
+  });
+}

@@ -4,14 +4,16 @@
 const LABEL_WIDTH = 222;
 const SHORT_LABEL_WIDTH = 130;
 const MANY = 6;
+/** A stage lower than this has no room for words below each of five nodes of full size. */
+const LOW = 480;
+/** The radius of a node where there is little room. */
+const SMALL = 24;
 
 /** Places for a stage of this size with so many nodes. All lengths are CSS pixels. */
 export function layout(width, height, count, withClients) {
   const narrow = width < 560;
-  const many = count > MANY;
-  const most = Math.min(width, height) * (many ? 0.062 : 0.085);
-  const radius = narrow ? (count > 5 ? 18 : 24) : Math.max(24, Math.min(38, most));
-  const ring = radius + 9;
+  const most = Math.min(width, height) * (count > MANY ? 0.062 : 0.085);
+  let radius = narrow ? (count > 5 ? 18 : 24) : Math.max(24, Math.min(38, most));
   const rail = !withClients
     ? { side: "none", size: 0 }
     : narrow
@@ -20,8 +22,16 @@ export function layout(width, height, count, withClients) {
   const left = rail.side === "left" ? rail.size : 0;
   const top = rail.side === "top" ? rail.size : 0;
   // On a desk the words of a node stand beside it, away from the middle; where that is too wide, below it.
-  const label = ring + (many ? SHORT_LABEL_WIDTH : LABEL_WIDTH);
-  const beside = !narrow && (width - left) / 2 - label > ring * 2.4;
+  const half = (width - left) / 2;
+  const fits = (words) => !narrow && half - words > (radius + 9) * 3.4;
+  // On a low stage the words below a node would lie on the next one: then they are short, too.
+  const brief = count > MANY || (!narrow && count > 3 && height < LOW && !fits(LABEL_WIDTH));
+  const words = brief ? SHORT_LABEL_WIDTH : LABEL_WIDTH;
+  const beside = fits(words);
+  const many = count > MANY || (brief && !beside);
+  if (brief && !beside) radius = Math.min(radius, SMALL);
+  const ring = radius + 9;
+  const label = ring + words;
   const marginX = beside ? label : ring + (narrow ? 22 : 60);
   const above = ring + (narrow ? 14 : 24);
   const below = beside ? ring + 14 : ring + (narrow ? 42 : 60);
@@ -43,7 +53,7 @@ export function layout(width, height, count, withClients) {
     const side = !beside ? "below" : x < centre.x - 1 ? "left" : "right";
     return { x, y: tall ? centre.y + ry * (2 * ((unit.y - highest) / (lowest - highest)) - 1) : centre.y, side };
   });
-  return { width, height, radius, ring, narrow, many, rail, centre, places };
+  return { width, height, radius, ring, narrow, many, brief, rail, centre, places };
 }
 
 /** How far a lane lies beside the line between two nodes. */

@@ -125,7 +125,7 @@ export class NodeGlyph {
     set(p.shape, { d: nodeShape(node, this.#layout.radius) });
     text(p.name, String(node.id));
     text(p.term, node.term === undefined || node.term === null ? "" : t("ui.term.short", { term: node.term }));
-    const { narrow, many } = this.#layout;
+    const { narrow, many, brief } = this.#layout;
     const vote = node.vote && node.status === "up" ? t("ui.vote.short", { node: node.vote }) : "";
     const values = valuesText(node.values);
     const beside = narrow ? values : many ? "" : vote;
@@ -137,7 +137,7 @@ export class NodeGlyph {
     set(p.figures, { y: Number(p.role.getAttribute("y")) + (narrow ? 14 : values ? 33 : 18) });
     text(
       p.figures,
-      narrow && vote && !many ? `${figuresText(node, true)} · ${vote}` : figuresText(node, narrow || many),
+      narrow && vote && !many ? `${figuresText(node, true)} · ${vote}` : figuresText(node, narrow || brief),
     );
     this.#drawPips(node, state);
     this.#drawBadges(node, state, !values && this.#badgeAt.beside ? -15 : 0);
