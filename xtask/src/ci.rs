@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-use crate::workspace::{cargo, succeed};
+use crate::workspace::{cargo, root, succeed};
 use crate::{codegen, lab, lab_wasm, tidy, wasm};
 
 /// The crates that must also build where there is no operating system.
@@ -37,6 +37,7 @@ const STEPS: &[Step] = &[
         name: "lab page",
         run: || Ok(lab::browser(None, None)?.map_or(Outcome::Passed, Outcome::Skipped)),
     },
+    Step { name: "seeds", run: seeds },
     Step { name: "ledger", run: || crate::ledger(&["--fast".to_owned()]).map(|()| Outcome::Passed) },
     Step { name: "exhaustive", run: exhaustive },
     Step { name: "deny", run: deny },
@@ -107,6 +108,29 @@ fn test() -> Result<Outcome> {
     passes(&mut cargo(["test", "--quiet", "--workspace"])?)
 }
 
+/// Five minutes of simulated worlds that no commit before this one has seen, on two processors, with what the tests are
+/// built with: there is next to nothing to build, and the core checks its own invariants.
+fn seeds() -> Result<Outcome> {
+    let commit = git_commit();
+    let first = commit.as_deref().map_or(1, seed_of);
+    println!("ci: seeds from {first}, which commit {} gives", commit.as_deref().unwrap_or("(none)"));
+    let program = ["run", "--quiet", "--profile=test", "--package=xtask-sim", "--"];
+    passes(cargo(program)?.args(["--minutes=5", "--threads=2", &format!("--seed-start={first}")]))
+}
+
+/// The commit that is checked; none in a copy without its history.
+fn git_commit() -> Option<String> {
+    let output = Command::new("git").args(["rev-parse", "HEAD"]).current_dir(root().ok()?).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    Some(text.trim().to_owned()).filter(|commit| output.status.success() && !commit.is_empty())
+}
+
+/// Where the seeds of a commit begin: far from those of others.
+fn seed_of(commit: &str) -> u64 {
+    let digits = commit.get(..8).unwrap_or(commit);
+    u64::from_str_radix(digits, 16).map_or(1, |number| number * 1_000_000)
+}
+
 /// Every short story of the models, and the old bugs that they find.
 fn exhaustive() -> Result<Outcome> {
     crate::exhaustive(&["--states=1000000".to_owned()])?;
@@ -119,4 +143,16 @@ fn deny() -> Result<Outcome> {
         return Ok(Outcome::Skipped("cargo-deny is not installed (`cargo install cargo-deny`)".to_owned()));
     }
     passes(&mut cargo(["deny", "--log-level", "error", "check"])?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commits_have_seeds_of_their_own() {
+        assert_eq!(seed_of("0000000a99"), 10_000_000);
+        assert_ne!(seed_of("6161b11f00"), seed_of("6161b11e00"));
+        assert_eq!(seed_of("main"), 1);
+    }
 }

@@ -50,13 +50,17 @@ pub enum Mark {
     CompactionWaitsForSpace,
     /// A process cannot start because its disk is full.
     FullAtStart,
+    /// In the end, one leads whom none of the other voters that live is preferred to, and to whom one of them is not.
+    PreferredLeads,
+    /// In the end, one leads to whom another voter that lives is preferred.
+    OtherLeads,
     /// Older entries were compacted before they were read for a follower.
     FetchOvertaken,
 }
 
 impl Mark {
     /// Every mark and its name.
-    pub const ALL: [(Self, &'static str); 24] = [
+    pub const ALL: [(Self, &'static str); 26] = [
         (Self::DiesBetweenEffects, "dies-between-effects"),
         (Self::DeposedWhileCounting, "deposed-while-counting"),
         (Self::InstallFinishedAtRestart, "install-finished-at-restart"),
@@ -80,6 +84,8 @@ impl Mark {
         (Self::WaitsForSpace, "waits-for-space"),
         (Self::CompactionWaitsForSpace, "compaction-waits-for-space"),
         (Self::FullAtStart, "full-at-start"),
+        (Self::PreferredLeads, "preferred-leads"),
+        (Self::OtherLeads, "other-leads"),
         (Self::FetchOvertaken, "fetch-overtaken"),
     ];
 

@@ -4,7 +4,7 @@
 //! bug that needs losses and a stable leader is never found where every world also crashes. Each feature draws
 //! from a stream of its own; taking one away leaves the others as they were, which is what the shrinker needs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use floe_raft::{Config, NodeId};
@@ -82,11 +82,13 @@ pub enum Feature {
     Sessions,
     /// Disks have no room for a while.
     FullDisk,
+    /// Some nodes are preferred as leaders.
+    Priority,
 }
 
 impl Feature {
     /// Every feature and its name.
-    pub const ALL: [(Self, &'static str); 31] = [
+    pub const ALL: [(Self, &'static str); 32] = [
         (Self::Loss, "loss"),
         (Self::Duplicate, "duplicate"),
         (Self::Replay, "replay"),
@@ -118,6 +120,7 @@ impl Feature {
         (Self::Witnesses, "witnesses"),
         (Self::Sessions, "sessions"),
         (Self::FullDisk, "full-disk"),
+        (Self::Priority, "priority"),
     ];
 
     /// The feature of a name.
@@ -212,6 +215,8 @@ pub struct HostPlan {
     pub real_log: bool,
     /// Whether a node that has applied its removal is stopped for good. Otherwise it goes on, and may be added again.
     pub stops_removed: bool,
+    /// How much each node is preferred as a leader; those that are not named, most.
+    pub priorities: BTreeMap<NodeId, u8>,
     /// The bounds of the clients' sessions, if they have some.
     pub sessions: Option<Limits>,
     /// Whether reads are answered by lease. Clocks keep what leases ask of them then.
@@ -308,7 +313,11 @@ impl Plan {
         let witnesses = draw_witnesses(seed, &features, &voters, &joiners);
         let mut config = draw_config(&mut rng, seed, &features);
         let network = draw_network(&mut rng, seed, &features, &config);
-        let host = draw_host(&mut rng, seed, &features, &config);
+        let mut host = draw_host(&mut rng, seed, &features, &config);
+        if features.contains(&Feature::Priority) {
+            let nodes = voters.iter().chain(&learners).chain(&joiners);
+            host.priorities = draw_priorities(seed, nodes.copied());
+        }
         let mut workload = draw_workload(&mut rng);
         if features.contains(&Feature::Sessions) {
             workload.retries = Feature::Sessions.stream(seed, Stream::Plan).magnitude(1, 16) as u32;
@@ -358,6 +367,11 @@ impl Plan {
     /// All nodes, voters first.
     pub fn nodes(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.voters.iter().chain(&self.learners).chain(&self.joiners).copied()
+    }
+
+    /// How much a node is preferred as a leader.
+    pub(crate) fn priority(&self, node: NodeId) -> u8 {
+        self.host.priorities.get(&node).copied().unwrap_or(u8::MAX)
     }
 
     /// The longest time that a correct clock waits before it campaigns.
@@ -415,6 +429,17 @@ fn draw_witnesses(
     let count = if voters.len() < 2 { 0 } else { rng.between(1, voters.len() as u64 / 2) as usize };
     let joiner = joiners.first().filter(|_| rng.coin());
     shuffled.iter().take(count).chain(joiner).copied().collect()
+}
+
+/// Some are preferred most, some least, and the others in between.
+fn draw_priorities(seed: u64, nodes: impl Iterator<Item = NodeId>) -> BTreeMap<NodeId, u8> {
+    let mut rng = Feature::Priority.stream(seed, Stream::Plan);
+    let mut priority = || match rng.below(4) {
+        0 => u8::MAX,
+        1 => 0,
+        _ => rng.below(256) as u8,
+    };
+    nodes.map(|node| (node, priority())).collect()
 }
 
 fn draw_config(rng: &mut Rng, seed: u64, features: &BTreeSet<Feature>) -> Config {

@@ -223,6 +223,7 @@ fn live(world: &mut World, graph: Option<Graph>) -> Checked {
     world.check_unanswered()?;
     // The healing has moved the end.
     world.run_until(world.ends)?;
+    world.look_who_leads();
     world.check_settled()
 }
 

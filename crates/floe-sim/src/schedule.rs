@@ -89,7 +89,8 @@ fn intervention(feature: Feature, rng: &mut Rng, voters: &[NodeId], nodes: &[Nod
         | Feature::RealLog
         | Feature::Lease
         | Feature::Witnesses
-        | Feature::Sessions => return None,
+        | Feature::Sessions
+        | Feature::Priority => return None,
     })
 }
 

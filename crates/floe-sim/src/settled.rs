@@ -5,6 +5,7 @@ use floe_raft::NodeId;
 
 use crate::check::{Checked, Invariant, broken};
 use crate::host::Input;
+use crate::marks::Mark;
 use crate::world::World;
 
 impl World {
@@ -26,6 +27,26 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// Whether those who are preferred lead, where somebody is. It is no rule: who is preferred may be cut off, or behind.
+    pub(crate) fn look_who_leads(&mut self) {
+        let leading = self.hosts.iter().filter_map(|host| host.life.as_ref());
+        let leading = leading.filter(|life| life.node.is_leader());
+        let Some(leader) = leading.max_by_key(|life| life.node.term()) else { return };
+        let (id, membership) = (leader.node.id(), leader.node.membership());
+        let could_lead = |node: &NodeId| {
+            let lives = self.position(*node).is_some_and(|host| self.hosts[host].life.is_some());
+            lives && *node != id && !membership.is_witness(*node)
+        };
+        let own = self.plan.priority(id);
+        let others = membership.voters.iter().filter(|node| could_lead(node));
+        let others: Vec<u8> = others.map(|node| self.plan.priority(*node)).collect();
+        if others.iter().any(|other| *other > own) {
+            self.marks.reach(Mark::OtherLeads);
+        } else if others.iter().any(|other| *other < own) {
+            self.marks.reach(Mark::PreferredLeads);
+        }
     }
 
     /// Long after a majority was healed each of them follows the leader, if that is one of them: a node that no

@@ -378,7 +378,8 @@ impl World {
         };
         let local = machine.clock.local(self.now);
         let witness = self.plan.witnesses.contains(&id);
-        let config = floe_raft::Config { id, witness, ..config };
+        let priority = self.plan.priority(id);
+        let config = floe_raft::Config { id, witness, priority, ..config };
         let durable = machine.storage.image().hard_state.term;
         let node = Node::new(local, seed, config, restored)
             .map_err(|error| broken(Invariant::Restarts, format!("n{id} cannot start: {error}")))?;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use clap::Parser;
-use floe_sim::{Feature, Graph, Mutant, Options, Restrictions, Sweep, run, shrink};
+use floe_sim::{Feature, Graph, Mutant, Options, Plan, Restrictions, Sweep, run, shrink};
 
 /// Runs simulated clusters from fresh seeds, two at a time, and fails if one breaks a rule.
 #[derive(Parser, Debug)]
@@ -64,24 +64,36 @@ fn main() -> ExitCode {
     }
 }
 
+/// What all threads have done.
+#[derive(Default)]
+struct Sum {
+    sweep: Sweep,
+    /// How long the threads were on a processor.
+    busy: Duration,
+    /// The worlds that the simulator's rate is stated for, one group with five voters, and how long they took.
+    of_five: u64,
+    busy_with_five: Duration,
+}
+
 /// Sweeps, and fails if a seed breaks a rule.
 fn sweep(arguments: &Arguments) -> Result<()> {
     let options = options(arguments);
     let begun = Instant::now();
     let until = begun + Duration::from_secs(arguments.minutes * 60);
     let next = AtomicU64::new(0);
-    let sum = Mutex::new((Sweep::default(), Duration::ZERO));
+    let sum = Mutex::new(Sum::default());
     std::thread::scope(|scope| {
         for _ in 0..arguments.threads.max(1) {
             scope.spawn(|| {
                 let done = worker(arguments, &options, until, &next, &sum);
                 let mut sum = sum.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                sum.1 += done;
+                sum.busy += done;
             });
         }
     });
-    let (sweep, busy) = sum.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    report(arguments, &sweep, begun.elapsed(), busy);
+    let sum = sum.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    report(arguments, &sum, begun.elapsed());
+    let sweep = sum.sweep;
     if sweep.failures.is_empty() {
         return Ok(());
     }
@@ -108,20 +120,28 @@ fn worker(
     options: &Options,
     until: Instant,
     next: &AtomicU64,
-    sum: &Mutex<(Sweep, Duration)>,
+    sum: &Mutex<Sum>,
 ) -> Duration {
     while Instant::now() < until {
         let nth = next.fetch_add(1, Ordering::Relaxed);
         if arguments.seeds.is_some_and(|seeds| nth >= seeds) {
             break;
         }
-        let outcome = run(arguments.seed_start + nth, options);
+        let seed = arguments.seed_start + nth;
+        let plan = Plan::draw(seed, &options.restrictions);
+        let is_of_five = plan.voters.len() == 5 && plan.groups == 1;
+        let before = if is_of_five { time_on_processor() } else { Duration::ZERO };
+        let outcome = run(seed, options);
         if outcome.violation.is_some() {
             println!("{outcome}");
         }
         let mut sum = sum.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        sum.0.add(outcome);
-        if sum.0.failures.len() >= arguments.failures {
+        if is_of_five {
+            sum.of_five += 1;
+            sum.busy_with_five += time_on_processor().saturating_sub(before);
+        }
+        sum.sweep.add(outcome);
+        if sum.sweep.failures.len() >= arguments.failures {
             break;
         }
     }
@@ -136,7 +156,8 @@ fn time_on_processor() -> Duration {
     nanos.map_or(Duration::ZERO, Duration::from_nanos)
 }
 
-fn report(arguments: &Arguments, sweep: &Sweep, elapsed: Duration, busy: Duration) {
+fn report(arguments: &Arguments, sum: &Sum, elapsed: Duration) {
+    let Sum { sweep, busy, of_five, busy_with_five } = sum;
     let Sweep { seeds, failures, statistics, reached } = sweep;
     let simulated = Duration::from_nanos(statistics.simulated);
     println!(
@@ -157,6 +178,10 @@ fn report(arguments: &Arguments, sweep: &Sweep, elapsed: Duration, busy: Duratio
     if !busy.is_zero() {
         let rate = *seeds as f64 / busy.as_secs_f64() * 60.0;
         println!("sim: {rate:.0} seeds a core-minute ({:.0} s of processor time)", busy.as_secs_f64());
+    }
+    if !busy_with_five.is_zero() {
+        let rate = *of_five as f64 / busy_with_five.as_secs_f64() * 60.0;
+        println!("sim: of them {of_five} are worlds of five voters: {rate:.0} a core-minute");
     }
     println!(
         "sim: {:.0} s, {} threads, {} failures",

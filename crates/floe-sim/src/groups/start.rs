@@ -77,7 +77,7 @@ impl GroupsWorld {
             let term = image.hard_state.term;
             group.check.elections.restarts(id, term);
             groups.insert(group.id, GroupLife { log: image.clone(), term, ..GroupLife::default() });
-            let config = Config { id, ..self.plan.config.clone() };
+            let config = Config { id, priority: self.plan.priority(id), ..self.plan.config.clone() };
             let seed = self.host_rng.number();
             multi
                 .add_group(now, seed, group.id, config, restored)

@@ -1,6 +1,6 @@
 //! Seeds of every kind hold.
 
-use floe_sim::{Feature, Options, Restrictions, sweep};
+use floe_sim::{Feature, Mark, Options, Plan, Restrictions, sweep};
 
 /// Fails with every broken seed and its command.
 fn all_hold(seeds: std::ops::Range<u64>, options: &Options) {
@@ -30,6 +30,24 @@ fn seeds_without_faults_hold_and_acknowledge_nearly_everything() {
     assert!(sweep.failures.is_empty(), "{:?}", sweep.failures);
     let floe_sim::Statistics { invoked, acknowledged, .. } = sweep.statistics;
     assert!(acknowledged * 10 > invoked * 8, "{acknowledged} of {invoked} operations were acknowledged");
+}
+
+#[test]
+fn the_preferred_lead_when_all_is_calm() {
+    let without =
+        Feature::ALL.iter().map(|(feature, _)| *feature).filter(|on| *on != Feature::Priority).collect();
+    let with = [Feature::Priority].into();
+    let restrictions =
+        Restrictions { with, without, voters: Some(3), seconds: Some(30), ..Restrictions::default() };
+    let options = Options { restrictions, ..Options::default() };
+    // In the others a minority is cut off in the end, and the preferred may be in it.
+    let stays_calm = |seed: &u64| !Plan::draw(*seed, &options.restrictions).liveness;
+    let sweep = sweep((4_000..4_060).filter(stays_calm), &options, |_| true);
+    assert!(sweep.failures.is_empty(), "{:?}", sweep.failures);
+    let reached =
+        |wanted| sweep.reached.iter().find(|(mark, _)| *mark == wanted).map_or(0, |(_, count)| count);
+    assert_eq!(reached(Mark::OtherLeads), 0, "somebody else leads");
+    assert!(reached(Mark::PreferredLeads) >= 20, "{:?}", sweep.reached);
 }
 
 #[test]
