@@ -173,6 +173,8 @@ mod tests {
             (LogId::ZERO, vec![], id(1, 1)),
             (LogId::ZERO, vec![id(1, 2)], id(1, 2)),
             (LogId::ZERO, vec![id(2, 1), id(1, 2)], id(1, 2)),
+            (LogId::ZERO, vec![id(1, 1), id(2, 1)], id(2, 1)),
+            (LogId::ZERO, vec![id(1, 1), id(1, 2)], id(1, 2)),
             (LogId::ZERO, vec![id(1, 1)], id(2, 3)),
             (id(3, 5), vec![id(2, 6)], id(2, 6)),
             (id(3, 5), vec![id(3, 6)], id(3, 5)),

@@ -24,10 +24,14 @@ struct Alone {
 
 impl Alone {
     fn new(config: Config) -> Self {
+        Self::member_of(Membership::of_voters([N1, N2, N3]), config)
+    }
+
+    fn member_of(membership: Membership, config: Config) -> Self {
         let restored = Restored {
             // It has been in some terms before.
             hard_state: HardState { term: Term(4), vote: None },
-            membership: Membership::of_voters([N1, N2, N3]),
+            membership,
             ..Restored::default()
         };
         let now = Time(1_000_000_000);
@@ -195,6 +199,23 @@ fn the_answer_to_a_command_tells_of_a_later_term() {
     assert!(!alone.node.status().progress.contains_key(&N3));
     alone.hear(N2, 9, answer());
     assert_eq!((alone.node.term(), alone.node.is_leader()), (Term(9), false));
+}
+
+/// Its leader may have sent the invitation to a voter that is one no more.
+#[test]
+fn only_a_voter_with_data_accepts_an_invitation_to_campaign() {
+    let three = Membership::of_voters([N1, N2, N3]);
+    let learner = Membership { learners: [N1].into(), ..Membership::of_voters([N2, N3]) };
+    let witness = Membership { witnesses: [N1].into(), ..three.clone() };
+    let invited = |membership, witness| {
+        let mut alone = Alone::member_of(membership, Config { witness, ..config() });
+        alone.hear(N2, 5, Message::Heartbeat { commit: Index(0), round: Round(1) });
+        alone.hear(N2, 5, Message::TimeoutNow { last: LogId::ZERO });
+        alone.node.status().role
+    };
+    assert_eq!(invited(three, false), RoleKind::Candidate);
+    assert_eq!(invited(learner, false), RoleKind::Follower);
+    assert_eq!(invited(witness, true), RoleKind::Follower);
 }
 
 /// What a peer says of its priority may be long out of date, or a lie.
