@@ -84,8 +84,10 @@ fn format() -> Result<Outcome> {
 fn clippy() -> Result<Outcome> {
     succeed(&mut cargo(["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"])?)?;
     // The old bugs are compiled into nothing else.
-    let mut command = cargo(["clippy", "--quiet", "--package", "xtask-ledger", "--features", "mutants"])?;
-    passes(command.args(["--all-targets", "--", "-D", "warnings"]))
+    let packages = ["--package=xtask-ledger", "--package=xtask-exhaustive"];
+    let mut command = cargo(["clippy", "--quiet", "--all-targets"])?;
+    command.args(packages).arg("--features=xtask-ledger/mutants,xtask-exhaustive/mutants");
+    passes(command.args(["--", "-D", "warnings"]))
 }
 
 fn docs() -> Result<Outcome> {

@@ -251,6 +251,7 @@ impl Node {
         // The term may have come from elsewhere than the leader that it was promised to. A vote that is given already
         // is only repeated.
         let is_bound = self.is_promised() && !transfer && self.hard_state.vote != Some(from);
+        let is_bound = is_bound && !self.config.mutated(Mutant::PromiseOfOneTerm);
         let mut granted = is_free && self.is_current(last) && !is_bound;
         if self.config.mutated(Mutant::LearnerRefuses) {
             granted &= self.members.current().is_voter(self.config.id);

@@ -73,10 +73,11 @@ impl Node {
             }
         };
         let agreed = Round(self.members.quorum().agreed(answered));
-        let mut sent = leader.grounds.sent_at(agreed)?;
-        if self.config.mutated(Mutant::LeaseFromReceipt) {
-            sent = self.latest_answer(leader);
-        }
+        let sent = if self.config.mutated(Mutant::LeaseFromReceipt) {
+            self.latest_answer(leader)
+        } else {
+            leader.grounds.sent_at(agreed)?
+        };
         let mut margin = lease.drift_margin;
         if self.config.mutated(Mutant::LeaseWithoutMargin) {
             margin = Duration::ZERO;
@@ -102,7 +103,7 @@ impl Node {
 
     /// This node is about to answer a heartbeat: for an election timeout it elects nobody.
     pub(crate) fn promise(&mut self) {
-        if self.config.lease.is_some() {
+        if self.config.lease.is_some() && !self.config.mutated(Mutant::NoPromise) {
             self.promised_until = self.promised_until.max(self.now.plus(self.config.election_timeout));
         }
     }

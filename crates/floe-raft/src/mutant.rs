@@ -73,7 +73,10 @@ mutants! {
     OldVote = "old-vote", "trap 71: any message may be late";
     /// The longer log wins, whatever the term of its last entry.
     LongestLogWins = "longest-log-wins", "jgroups-raft #251";
-    /// A higher term in a refusal is not heard.
+    /// A leader of an older term gets no answer.
+    OldLeaderUnanswered = "old-leader-unanswered", "etcd #5468, #8243, canonical/raft #279";
+    /// A higher term in a refusal is not heard. Two voters are left: one that never campaigns, since it is a witness, and
+    /// has voted in a later term for one that died; and one that could lead, and never learns of that term.
     RefusedTermUnheard = "refused-term-unheard", "etcd #8501, raft-rs #42, openraft #1796";
     /// Voters that hear a leader help to depose it.
     NoStickiness = "no-stickiness", "logcabin #56, etcd #9333, hashicorp/raft #476";
@@ -104,23 +107,34 @@ mutants! {
     /// Reads that wait are dropped without a word when the leader changes.
     ReadsForgotten = "reads-forgotten", "etcd #11483";
 
-    /// A lease is counted from when the answers arrived, not from when they were asked for.
+    /// A lease is counted from when the answers arrived, not from when they were asked for. An answer that is under way
+    /// for longer than the margin gives a lease that outlasts the promise, which began before the answer left.
     LeaseFromReceipt = "lease-from-receipt", "tikv #964, etcd #6005";
     /// A lease leaves no margin for clocks that run at different rates.
     LeaseWithoutMargin = "lease-without-margin", "sofa-jraft #25, #26";
     /// A lease goes on although another node was invited to campaign.
     LeaseOutlivesTransfer = "lease-outlives-transfer", "raft-rs #234, etcd #12704, tikv #1595";
-    /// A voter that is restarted forgets what it promised a leader.
+    /// A voter that is restarted forgets what it promised a leader. The third voter, which does not hear the leader, asks
+    /// it again and again, and is elected as soon as it is back.
     LeaseForgotten = "lease-forgotten", "trap 39: braft's FollowerLease::init is there for it";
+    /// A voter promises nothing when it answers a heartbeat. Where nobody has to hear of a leader for an election timeout
+    /// before helping another one, somebody is elected while the lease lasts.
+    NoPromise = "no-promise", "nebula #2723, sofa-jraft #15";
+    /// A voter keeps its promise when it is asked for a vote of a later term, and not in its own: it votes for a candidate
+    /// whose term it learned of elsewhere.
+    PromiseOfOneTerm = "promise-of-one-term", "trap 39: a promise outlives its term";
 
     // Proposals and handovers.
     /// A command that the network repeats is appended twice.
     ForwardTakenTwice = "forward-taken-twice", "etcd #18424";
+    /// A restarted follower forwards commands under the names that its earlier life used.
+    ForwardNamesReused = "forward-names-reused", "etcd #20418";
     /// A command whose fate is unknown is reported as refused.
     UnknownIsRefused = "unknown-is-refused", "summitdb #5";
     /// A handover that came to nothing is never given up.
     TransferForEver = "transfer-for-ever", "hashicorp/raft #487, #493, #581";
-    /// An order to campaign is obeyed whenever it comes.
+    /// An order to campaign is obeyed whenever it comes. It is overtaken by the end of the handover and by an entry after
+    /// it, with which the leader has its lease again; then it arrives, and its campaign breaks every promise.
     TransferUnfenced = "transfer-unfenced", "raft-rs #234, etcd #12704, openraft #1747";
 
     // Snapshots.
@@ -152,6 +166,9 @@ mutants! {
     JointForgotten = "joint-forgotten", "etcd #12136";
     /// The acknowledgements of learners count.
     LearnerCounts = "learner-counts", "trap 31: a learner is no voter";
+    /// A witness is sent entries that are on the disk of no voter with data. If the leader is lost with its write, the
+    /// witness refuses everybody for its longer log.
+    WitnessAhead = "witness-ahead", "membership.md, the rules of witnesses";
     /// A leader that is no voter counts itself.
     OutsiderCounts = "outsider-counts", "RedisLabs/raft #13";
 }

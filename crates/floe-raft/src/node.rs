@@ -123,7 +123,7 @@ impl Node {
             promised_until,
             lost_leader: None,
             humble_until: None,
-            forwards: Forwards::new(salt),
+            forwards: Forwards::new(if mutation.is(Mutant::ForwardNamesReused) { 0 } else { salt }),
             taken: Taken::new(hard_state),
             outbox: Outbox::default(),
             announced: (RoleKind::Follower, hard_state.term, None),
@@ -500,7 +500,11 @@ impl Node {
             | Message::Heartbeat { .. }
             | Message::Snapshot { .. }
             | Message::ReadIndex { .. }
-            | Message::Propose { .. } => self.send(from, Message::HeartbeatReply { round: Round(0) }),
+            | Message::Propose { .. } => {
+                if !self.config.mutated(Mutant::OldLeaderUnanswered) {
+                    self.send(from, Message::HeartbeatReply { round: Round(0) });
+                }
+            }
             Message::PreVote { .. }
             | Message::PreVoteReply { .. }
             | Message::Vote { .. }

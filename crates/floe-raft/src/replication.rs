@@ -135,7 +135,8 @@ impl Node {
         let Role::Leader(leader) = &self.role else { return Index::ZERO };
         let current = self.members.current();
         // One that is leaving is spoken to by a membership that has it no more, and votes by one that has.
-        if leader.progress.values().all(|progress| !progress.witness) {
+        let has_witness = leader.progress.values().any(|progress| progress.witness);
+        if !has_witness || self.config.mutated(Mutant::WitnessAhead) {
             return self.log.last().index;
         }
         let own = Some(self.log.durable()).filter(|_| current.is_voter(self.config.id));

@@ -6,7 +6,7 @@ use floe_raft::{
 };
 use floe_session::Tag;
 
-use crate::check::{self, Checked, Checker, Invariant, OperationKind, broken};
+use crate::check::{self, Checked, Checker, Invariant, OperationKind, Violation, broken};
 use crate::clock::MS;
 use crate::host::{Host, Input, Job, PendingRead, Received};
 use crate::machine::{Command, OpId};
@@ -227,8 +227,9 @@ impl World {
         }
         match life.reply_at(id) {
             Some((known, effect)) if known == op => self.answer(op, Answer::of(id, effect)),
+            Some((known, _)) => Err(not_there(op, known, id)),
             // Applied inside a snapshot, or too long ago; or something else is applied at its place.
-            Some(_) | None => self.answer(op, Answer::Unknown),
+            None => self.answer(op, Answer::Unknown),
         }
     }
 
@@ -543,7 +544,7 @@ impl World {
     }
 
     /// Whether the process dies here, between two effects.
-    fn dies_at_boundary(&mut self, host: usize) -> Result<bool, Box<check::Violation>> {
+    fn dies_at_boundary(&mut self, host: usize) -> Result<bool, Box<Violation>> {
         let machine = &mut self.hosts[host];
         let Some((left, down)) = machine.crash_after else { return Ok(false) };
         if left > 1 {
@@ -560,4 +561,12 @@ impl World {
         self.crash(host, down.max(MS))?;
         Ok(true)
     }
+}
+
+/// A command is where the core says that it is: term and index name one entry, whoever asks.
+pub(crate) fn not_there(op: OpId, known: OpId, id: LogId) -> Box<Violation> {
+    broken(
+        Invariant::Answered,
+        format!("operation {} is said to be at {id}, where operation {} is", op.0, known.0),
+    )
 }

@@ -9,6 +9,7 @@ use crate::host::{Input, Job, Received};
 use crate::machine::{Command, Effect, Machine};
 use crate::marks::Mark;
 use crate::mutant::HostMutant;
+use crate::step::not_there;
 use crate::storage::{Checkpoint, Injected, NotWritten};
 use crate::trace::{EventId, Happening};
 use crate::workload::Answer;
@@ -266,6 +267,7 @@ impl World {
                 Some((_, effect)) if overwritten_acks => {
                     self.answer(op, Answer::of(entry.id, effect))?;
                 }
+                Some((known, _)) if term == entry.id.term => return Err(not_there(op, known, entry.id)),
                 // Another leader's entry stands at its place: the command is in no log that can be committed.
                 Some(_) | None => self.answer(op, Answer::Refused)?,
             }

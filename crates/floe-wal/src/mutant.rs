@@ -32,6 +32,10 @@ mutants! {
     NameNotSynced = "log-name-not-synced", "Pillai et al., OSDI'14: LevelDB, ZooKeeper";
     /// A frame that was torn counts as whole.
     TornFrameTaken = "log-torn-frame-taken", "etcd #5230, #6515";
+    /// Damage in the middle of the log is cut off like a torn end.
+    MiddleCut = "log-middle-cut", "etcd #14098; Alagappan et al., FAST'18: LogCabin, ZooKeeper";
+    /// The second copies of terms and votes are not written.
+    OneCopy = "log-one-copy", "Alagappan et al., FAST'18";
 }
 
 #[cfg(feature = "mutants")]

@@ -12,6 +12,7 @@ use crate::error::{OpenError, ReadError};
 use crate::identifier::Slot;
 use crate::index::{Catalog, GroupLog, Location, Segment, Shared};
 use crate::mend::{Mending, remove};
+use crate::mutant::Mutant;
 use crate::reader::Reader;
 use crate::record::{Fault, FrameHeader, Kind, Record, hard_state_in, records};
 use crate::scan::{Found, FrameScan, SegmentFile, SlotRegion};
@@ -221,7 +222,10 @@ impl<F: DiskFile> Replay<F> {
         }
         let rest = place.scan.rest(self.offset, self.number)?;
         let highest = identifier.map_or(0, |identifier| identifier.number);
-        let later = rest.later_frame || highest > self.number || seal.is_some();
+        let mut later = rest.later_frame || highest > self.number || seal.is_some();
+        if segment.mutation.is(Mutant::MiddleCut) {
+            later = false;
+        }
         let undecided = !later && highest == self.number;
         if later
             && let Some(header) = header

@@ -15,7 +15,7 @@ use crate::mutant::{Mutant, Mutation};
 use crate::reader::Reader;
 use crate::record::{FrameHeader, FrameWriter};
 use crate::recovery::{self, Recovery, TailPolicy};
-use crate::segment::{Binding, Geometry, SEGMENT_BYTES_MAX, SegmentHeader, VERSION, name_of};
+use crate::segment::{Binding, Geometry, SEGMENT_BYTES_MAX, SLOT_BYTES, SegmentHeader, VERSION, name_of};
 use crate::spare::SpareMaker;
 
 /// What a log is told when it is opened.
@@ -276,6 +276,10 @@ impl<D: Disk> Wal<D> {
             &header,
             active.offset,
         );
+        if mutation.is(Mutant::OneCopy) {
+            let identifier = self.slots.len() - SLOT_BYTES as usize;
+            self.slots[..identifier].fill(0);
+        }
 
         let failed = |action, source| failed(action, name_of(active.sequence), source);
         active.file.write_at(active.offset, self.frame.bytes()).map_err(|e| failed("write", e))?;

@@ -9,14 +9,19 @@
 //!   all alike.
 //! - Writes are counted from the last one that is durable. How many came before changes nothing.
 //! - The state of the random numbers is left out. They spread timeouts, and here a timeout comes at any time.
+//!
+//! In models with a clock a deadline is known to the heartbeat interval in which it lies, which is all that a model can
+//! tell apart. There the random numbers decide in which of two intervals a timer fires. A message that is repeated draws
+//! anew, so that both come up.
 
 use std::fmt::{self, Write as _};
 
 /// Nanoseconds of a heartbeat interval in the models; an election timeout is twice as long.
 pub(crate) const HEARTBEAT: u64 = 10;
 
-/// The digest of a text that `Debug` wrote; `now` is the clock of the node in it.
-pub(crate) fn digest(text: &str, now: u64) -> u128 {
+/// The digest of a text that `Debug` wrote; `now` is the clock of the node in it. Where time counts (`timed`) it is known
+/// how far ahead a deadline lies; none lies further than two election timeouts.
+pub(crate) fn digest(text: &str, now: u64, timed: bool) -> u128 {
     let reported = number_after(text, "reported: WriteId(").unwrap_or(0);
     let mut hasher = Fnv::new();
     let mut rest = text;
@@ -28,8 +33,11 @@ pub(crate) fn digest(text: &str, now: u64) -> u128 {
         rest = tail;
         let Ok(number) = number.parse::<u64>() else { continue };
         let name = before.trim_end_matches('(');
-        let meaning = if name.ends_with("Time") {
-            distance(number, now)
+        let meaning = if timed && name.ends_with(" now: Time") {
+            // What the node knows of the time is brought up to date by whatever comes next.
+            0
+        } else if name.ends_with("Time") {
+            distance(number, now, if timed { 4 } else { 2 })
         } else if name.ends_with("WriteId") {
             i128::from(number.saturating_sub(reported))
         } else if name.ends_with("Random") {
@@ -44,10 +52,11 @@ pub(crate) fn digest(text: &str, now: u64) -> u128 {
     hasher.finish()
 }
 
-/// From the clock to a time, in heartbeat intervals: ahead rounded up, behind rounded down, an election timeout at most.
-fn distance(time: u64, now: u64) -> i128 {
+/// From the clock to a time, in heartbeat intervals: ahead rounded up, to so many at most; behind rounded down, to an
+/// election timeout at most. What is longer ago than that is over, whatever it was.
+fn distance(time: u64, now: u64, most: u64) -> i128 {
     if time > now {
-        i128::from((time - now).div_ceil(HEARTBEAT).min(2))
+        i128::from((time - now).div_ceil(HEARTBEAT).min(most))
     } else {
         -i128::from(((now - time) / HEARTBEAT).min(2))
     }
@@ -96,11 +105,11 @@ mod tests {
                 "deadline: Time({time}), reported: WriteId(7), next: WriteId({write}), Random({random}), Term(3)"
             )
         };
-        assert_eq!(digest(&text(120, 9, 1), 100), digest(&text(139, 9, 2), 100));
-        assert_eq!(digest(&text(20, 9, 1), 100), digest(&text(0, 9, 1), 100));
-        assert_ne!(digest(&text(110, 9, 1), 100), digest(&text(120, 9, 1), 100));
-        assert_ne!(digest(&text(110, 8, 1), 100), digest(&text(110, 9, 1), 100));
-        assert_eq!(digest(&text(110, 6, 1), 100), digest(&text(110, 7, 1), 100));
-        assert_ne!(digest("Term(3)", 100), digest("Term(4)", 100));
+        assert_eq!(digest(&text(120, 9, 1), 100, false), digest(&text(139, 9, 2), 100, false));
+        assert_eq!(digest(&text(20, 9, 1), 100, false), digest(&text(0, 9, 1), 100, false));
+        assert_ne!(digest(&text(110, 9, 1), 100, false), digest(&text(120, 9, 1), 100, false));
+        assert_ne!(digest(&text(110, 8, 1), 100, false), digest(&text(110, 9, 1), 100, false));
+        assert_eq!(digest(&text(110, 6, 1), 100, false), digest(&text(110, 7, 1), 100, false));
+        assert_ne!(digest("Term(3)", 100, false), digest("Term(4)", 100, false));
     }
 }

@@ -2,11 +2,11 @@
 //! are drained, committed entries applied and, unless the model holds writes, the disk written.
 
 use floe_raft::{
-    Config, Effect, Entry, Envelope, Index, Membership, MembershipChange, Message, Node, NodeId, ReadId,
-    ReadMode, Time,
+    Effect, Entry, Envelope, Index, Membership, MembershipChange, Message, Node, NodeId, ReadId, ReadMode,
+    Time,
 };
 
-use crate::canonical;
+use crate::canonical::{self, HEARTBEAT};
 use crate::disk::Disk;
 use crate::laws::Law;
 use crate::scenario::Scenario;
@@ -28,6 +28,10 @@ pub(crate) enum Input<'a> {
     Change,
     /// A client asks for a read.
     Read,
+    /// An operator asks the leader to hand over.
+    HandOver,
+    /// A heartbeat interval passes. The node is told with its next input.
+    Wait,
 }
 
 /// A node, its host and its disk.
@@ -35,8 +39,8 @@ pub(crate) enum Input<'a> {
 pub(crate) struct Host {
     pub(crate) node: Node,
     pub(crate) disk: Disk,
-    /// Stands still but for timeouts.
-    now: Time,
+    /// Stands still but for timeouts; with a clock, the time.
+    pub(crate) now: Time,
     /// How often it was started. Each life has its own random numbers.
     lives: u64,
     /// The state machine contains this much.
@@ -71,7 +75,11 @@ impl Host {
         match input {
             Input::Deliver(envelope) => self.node.handle_message(self.now, (*envelope).clone()),
             Input::Fire => {
-                self.now = self.now.max(self.node.poll_timeout()?);
+                let due = self.node.poll_timeout()?;
+                if scenario.timed && due > self.now {
+                    return None;
+                }
+                self.now = self.now.max(due);
                 self.node.handle_timeout(self.now);
             }
             Input::Persist => {
@@ -97,7 +105,12 @@ impl Host {
                 self.node.change_membership(self.now, &change).ok()?;
             }
             // The name of the read matters to nobody but the host, and there is one at a time.
-            Input::Read => self.node.read(self.now, ReadId(1), ReadMode::Index).ok()?,
+            Input::Read => {
+                let mode = if scenario.timed { ReadMode::Lease } else { ReadMode::Index };
+                self.node.read(self.now, ReadId(1), mode).ok()?;
+            }
+            Input::Wait => self.now = Time(self.now.0 + HEARTBEAT),
+            Input::HandOver => self.node.transfer_leadership(self.now, scenario.heir).ok()?,
         }
         self.settle(scenario, &mut outcome);
         Some(outcome)
@@ -174,14 +187,14 @@ impl Host {
     }
 
     /// Two states of one digest are the same.
-    pub(crate) fn digest(&self) -> u128 {
+    pub(crate) fn digest(&self, timed: bool) -> u128 {
         let text = format!("{:?} {:?} {} {:?}", self.node, self.disk, self.lives, self.applied);
-        canonical::digest(&text, self.now.0)
+        canonical::digest(&text, self.now.0, timed)
     }
 }
 
 fn boot(scenario: &Scenario, id: NodeId, disk: &Disk, lives: u64) -> anyhow::Result<Node> {
-    let config = Config { id, ..scenario.config() };
+    let config = scenario.config(id);
     let birth = scenario.birth();
     let birth = if birth.contains(id) { birth } else { Membership::default() };
     // The upper half of the seed marks the life.

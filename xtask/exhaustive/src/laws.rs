@@ -21,6 +21,7 @@ pub(crate) enum Law {
     CommittedIsDurable,
     OneChange,
     StaleRead,
+    LeaseIsAlone,
     SaidBeforeDurable,
     AppliedBeforeDurable,
     Unexpected,
@@ -38,6 +39,7 @@ impl Law {
         (Self::CommittedIsDurable, "what is committed is on the disks of a majority, for ever"),
         (Self::OneChange, "a log has at most one membership that is not committed"),
         (Self::StaleRead, "a read sees what was committed before it was asked for"),
+        (Self::LeaseIsAlone, "nobody leads in a later term while a leader has its lease"),
         (Self::SaidBeforeDurable, "nothing is said before it is durable"),
         (Self::AppliedBeforeDurable, "nothing is applied before it is durable, nor out of order"),
         (Self::Unexpected, "a correct node gives no cause for an alarm"),
@@ -122,6 +124,9 @@ pub(crate) fn broken(state: &State, changed: usize, fixed_membership: bool) -> O
             return Some(Law::ElectionSafety);
         }
     }
+    if leads_beside_a_lease(state) {
+        return Some(Law::LeaseIsAlone);
+    }
     let committed = &state.committed.entries;
     for leader in seen.iter().filter(|seen| seen.role == RoleKind::Leader) {
         let lacks = |(index, (mark, known)): (usize, &(Mark, Term))| {
@@ -147,6 +152,12 @@ pub(crate) fn broken(state: &State, changed: usize, fixed_membership: bool) -> O
         .enumerate()
         .filter(|(index, mark)| mark.kind == MarkKind::Membership && !is_committed(*index, mark));
     (open.count() > 1).then_some(Law::OneChange)
+}
+
+/// Somebody leads in a later term than one that knows by the clock that it is alone.
+fn leads_beside_a_lease(state: &State) -> bool {
+    let leaders = || state.hosts.iter().filter(|host| host.seen.role == RoleKind::Leader);
+    leaders().any(|host| host.seen.lease > 0 && leaders().any(|other| other.seen.term > host.seen.term))
 }
 
 fn logs_match(one: &[Mark], two: &[Mark]) -> bool {

@@ -6,21 +6,9 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use clap::Parser;
-use stateright::{Checker, Expectation, HasDiscoveries, Model};
-
-mod canonical;
-mod disk;
-mod host;
-mod laws;
-mod model;
-mod scenario;
-mod space;
-
-use model::Group;
-use scenario::Scenario;
-use space::Space;
+use xtask_exhaustive::{Bounds, explore, models};
 
 /// Explores every state of small groups of the real core, and fails if one breaks a law of Raft.
 #[derive(Parser, Debug)]
@@ -41,6 +29,9 @@ struct Arguments {
     /// Look for old bugs that are put back one at a time, each in the model that must find it.
     #[arg(long)]
     mutants: bool,
+    /// Look for this one bug in every model, and say which find it.
+    #[arg(long, value_name = "NAME")]
+    mutant: Option<String>,
     /// List the models.
     #[arg(long)]
     list: bool,
@@ -57,119 +48,57 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
-    let wanted = |scenario: &Scenario| arguments.model.as_deref().is_none_or(|name| name == scenario.name);
-    let scenarios: Vec<_> = scenario::all().into_iter().filter(wanted).collect();
-    ensure!(!scenarios.is_empty(), "no model has that name; --list names them");
+    let wanted = models(arguments.model.as_deref());
+    ensure!(!wanted.is_empty(), "no model has that name; --list names them");
     if arguments.list {
-        for Scenario { name, about, finds, .. } in &scenarios {
+        for (name, about, finds) in wanted {
             println!("{name:12} {about}; finds {finds:?}");
         }
         return Ok(());
     }
-    if arguments.mutants {
-        return scenarios.iter().try_for_each(|scenario| find_mutants(arguments, scenario));
+    if arguments.mutants || arguments.mutant.is_some() {
+        return find_mutants(arguments);
     }
     let begun = Instant::now();
-    let mut total = Explored::default();
-    for scenario in scenarios {
-        let explored = explore(arguments, scenario)?;
-        total.states += explored.states;
-        total.unique += explored.unique;
+    let (mut states, mut unique, mut whole) = (0, 0, 0);
+    let bounds =
+        Bounds { states: Some(arguments.states).filter(|_| !arguments.whole), threads: arguments.threads };
+    for (name, ..) in &wanted {
+        let explored = explore(name, bounds)?;
+        println!("exhaustive: {explored}");
+        states += explored.states;
+        unique += explored.unique;
+        whole += usize::from(explored.whole);
     }
     println!(
-        "exhaustive: {} states, {} of them different, no law broken, {:.0} s",
-        total.states,
-        total.unique,
-        begun.elapsed().as_secs_f64()
+        "exhaustive: {states} states, {unique} of them different, no law broken, {:.0} s; \
+         {whole} of {} models explored to their end",
+        begun.elapsed().as_secs_f64(),
+        wanted.len()
     );
     Ok(())
 }
 
-/// How much of a model was explored.
-#[derive(Clone, Copy, Debug, Default)]
-struct Explored {
-    /// Transitions taken: each leads to a state, many to known ones.
-    states: usize,
-    unique: usize,
-}
-
-/// Explores one model.
-fn explore(arguments: &Arguments, scenario: Scenario) -> Result<Explored> {
-    let begun = Instant::now();
-    let name = scenario.name;
-    let group = Group::new(Space::new(scenario))?;
-    // A model that is explored to its end needs no shortest path, and depth first needs no room for a frontier.
-    let builder = group.clone().checker().threads(arguments.threads).finish_when(HasDiscoveries::AnyFailures);
-    if arguments.whole {
-        report(name, &builder.spawn_dfs().join(), &group, begun, usize::MAX)
-    } else {
-        let builder = builder.target_state_count(arguments.states);
-        report(name, &builder.spawn_bfs().join(), &group, begun, arguments.states)
-    }
-}
-
-fn report(
-    name: &str,
-    checker: &impl Checker<Group>,
-    group: &Group,
-    begun: Instant,
-    limit: usize,
-) -> Result<Explored> {
-    let (states, unique, depth) = (checker.state_count(), checker.unique_state_count(), checker.max_depth());
-    let (locals, packets, runs) = group.space.sizes();
-    println!(
-        "exhaustive: {name}: {states} states, {unique} different, {depth} deep, {:.0} s; \
-         {locals} states of nodes, {packets} messages, {runs} runs of the core; {}",
-        begun.elapsed().as_secs_f64(),
-        if states < limit { "this is all of it" } else { "there is more" },
-    );
-    let mut discoveries = checker.discoveries();
-    for property in group.properties() {
-        let found = discoveries.remove(property.name);
-        match (&property.expectation, found) {
-            (Expectation::Always, Some(path)) => {
-                path.into_actions().iter().for_each(|action| println!("    {action:?}"));
-                bail!("{name}: broken: {}", property.name);
-            }
-            (Expectation::Sometimes, None) => bail!("{name}: never reached: {}", property.name),
-            _ => {}
-        }
-    }
-    Ok(Explored { states, unique })
-}
-
-/// Puts each of a model's bugs back and looks for it.
+/// Puts bugs back: each model's own, or one in all of them.
 #[cfg(feature = "mutants")]
-fn find_mutants(arguments: &Arguments, scenario: &Scenario) -> Result<()> {
-    for mutant in scenario.finds {
-        let begun = Instant::now();
-        let Some(found) = floe_raft::Mutant::of_name(mutant) else { bail!("there is no mutant {mutant}") };
-        let group = Group::new(Space::new(Scenario { mutant: Some(found), ..scenario.clone() }))?;
-        let checker = group
-            .clone()
-            .checker()
-            .threads(arguments.threads)
-            .finish_when(HasDiscoveries::AnyFailures)
-            .spawn_bfs()
-            .join();
-        let laws = laws::Law::ALL.iter().map(|(_, name)| *name);
-        let discoveries = checker.discoveries();
-        let Some((law, path)) = laws.filter_map(|law| Some((law, discoveries.get(law)?))).next() else {
-            bail!("{}: the mutant {mutant} was not found in {} states", scenario.name, checker.state_count());
-        };
-        println!(
-            "exhaustive: {}: {mutant} breaks \"{law}\" in {} steps, found in {} states, {:.1} s",
-            scenario.name,
-            path.clone().into_actions().len(),
-            checker.state_count(),
-            begun.elapsed().as_secs_f64()
-        );
+fn find_mutants(arguments: &Arguments) -> Result<()> {
+    use anyhow::bail;
+
+    for (model, _, finds) in models(arguments.model.as_deref()) {
+        let one = arguments.mutant.as_deref();
+        for mutant in one.iter().chain(finds.iter().filter(|_| one.is_none())) {
+            match xtask_exhaustive::look_in(model, mutant, arguments.states, arguments.threads)? {
+                Some(sighting) => println!("exhaustive: {mutant}: {sighting}"),
+                None if one.is_some() => println!("exhaustive: {mutant}: not found in the model {model}"),
+                None => bail!("{model}: the mutant {mutant} was not found"),
+            }
+        }
     }
     Ok(())
 }
 
 /// Without the feature the core has no bugs to put back.
 #[cfg(not(feature = "mutants"))]
-fn find_mutants(_: &Arguments, _: &Scenario) -> Result<()> {
-    bail!("built without the feature `mutants`; `cargo xtask exhaustive` asks for it")
+fn find_mutants(_: &Arguments) -> Result<()> {
+    anyhow::bail!("built without the feature `mutants`; `cargo xtask exhaustive` asks for it")
 }

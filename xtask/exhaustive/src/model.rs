@@ -3,6 +3,7 @@
 //! Whatever was said may arrive at any time, as often as one likes, or never. So loss, repetition, reordering, delay
 //! and partitions need no actions of their own, and a state of the network is the set of what was said.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -69,6 +70,9 @@ pub(crate) enum Action {
     Propose(usize),
     Change(usize),
     Read(usize),
+    HandOver(usize),
+    /// A heartbeat interval passes.
+    Tick,
 }
 
 impl fmt::Debug for Action {
@@ -85,6 +89,8 @@ impl fmt::Debug for Action {
             Self::Propose(at) => write!(f, "n{} propose", at + 1),
             Self::Change(at) => write!(f, "n{} change membership", at + 1),
             Self::Read(at) => write!(f, "n{} read", at + 1),
+            Self::HandOver(at) => write!(f, "n{} hand over", at + 1),
+            Self::Tick => write!(f, "a heartbeat interval passes"),
         }
     }
 }
@@ -126,13 +132,31 @@ impl Group {
     fn elect(&mut self) {
         let left = self.birth.left;
         self.birth.left.fires = 1;
+        if self.space.scenario.timed {
+            // By then every timer is due.
+            self.birth.left.ticks = 4;
+            while let Some(next) = self.tick(&self.birth) {
+                self.birth = next;
+            }
+        }
         let mut state = self.next_state(&self.birth, Action::Fire(0)).unwrap_or_else(|| self.birth.clone());
         let mut actions = Vec::new();
+        // With a clock each message once: a heartbeat that is repeated moves a deadline to and fro for ever.
+        let mut delivered = BTreeSet::new();
         loop {
             state.left = Left::default();
             actions.clear();
             self.actions(&state, &mut actions);
-            let Some(next) = actions.drain(..).find_map(|action| self.next_state(&state, action)) else {
+            let Some(next) = actions.drain(..).find_map(|action| {
+                let packet = match &action {
+                    Action::Deliver(packet) => Some(packet.digest),
+                    _ => None,
+                };
+                let is_again = self.space.scenario.timed && packet.is_some_and(|it| delivered.contains(&it));
+                let next = self.next_state(&state, action).filter(|_| !is_again)?;
+                delivered.extend(packet);
+                Some(next)
+            }) else {
                 break;
             };
             state = next;
@@ -146,7 +170,8 @@ impl Group {
         let left = self.birth.left;
         let mut actions = Vec::new();
         for words in self.space.scenario.prologue {
-            self.birth.left.fires = 1;
+            self.birth.left =
+                Left { fires: 1, beats: 1, crashes: 1, proposals: 1, handovers: 1, ticks: 1, ..left };
             self.actions(&self.birth, &mut actions);
             let wanted = actions.drain(..).filter(|action| format!("{action:?}").starts_with(words));
             let next = wanted.filter_map(|action| self.next_state(&self.birth, action)).next();
@@ -158,6 +183,13 @@ impl Group {
 
     /// The step that an action is, on which node, and what of the budget it leaves.
     fn step(&self, state: &State, action: &Action) -> Option<(usize, Arc<Step>, Left)> {
+        let (at, input, key, left) = self.input(state, action)?;
+        let step = self.space.step(state.hosts.get(at)?, &input, key)?;
+        Some((at, step, left))
+    }
+
+    /// To which node an action is an input, which, by what name it is remembered, and what of the budget it leaves.
+    fn input<'a>(&self, state: &State, action: &'a Action) -> Option<(usize, Input<'a>, u64, Left)> {
         let mut left = state.left;
         let (at, input, key) = match action {
             Action::Deliver(packet) => {
@@ -187,9 +219,29 @@ impl Group {
                 left.reads = left.reads.checked_sub(1)?;
                 (*at, Input::Read, 5)
             }
+            Action::HandOver(at) => {
+                left.handovers = left.handovers.checked_sub(1)?;
+                (*at, Input::HandOver, 6)
+            }
+            Action::Tick => return None,
         };
-        let step = self.space.step(state.hosts.get(at)?, &input, key)?;
-        Some((at, step, left))
+        Some((at, input, key, left))
+    }
+
+    fn is_dead(&self, at: usize) -> bool {
+        self.space.scenario.dead.iter().any(|node| *node == at as u64 + 1)
+    }
+
+    /// Time passes for everybody. It breaks no law: what it does is to end leases.
+    fn tick(&self, state: &State) -> Option<State> {
+        let mut next = state.clone();
+        next.left.ticks = next.left.ticks.checked_sub(1)?;
+        for host in &mut next.hosts {
+            if let Some(step) = self.space.step(host, &Input::Wait, 7) {
+                *host = Arc::clone(&step.next);
+            }
+        }
+        Some(next)
     }
 }
 
@@ -205,8 +257,12 @@ impl Model for Group {
         if state.broken.is_some() {
             return;
         }
-        actions.extend(state.network.packets.iter().cloned().map(Action::Deliver));
-        for (at, host) in state.hosts.iter().enumerate() {
+        let is_heard = |packet: &&Arc<Packet>| !self.space.scenario.dead.contains(&packet.envelope.to.0);
+        actions.extend(state.network.packets.iter().filter(is_heard).cloned().map(Action::Deliver));
+        if state.left.ticks > 0 {
+            actions.push(Action::Tick);
+        }
+        for (at, host) in state.hosts.iter().enumerate().filter(|(at, _)| !self.is_dead(*at)) {
             let leads = host.seen.role == RoleKind::Leader;
             if host.seen.pending > 0 {
                 actions.push(Action::Persist(at));
@@ -220,6 +276,9 @@ impl Model for Group {
             if leads && state.left.proposals > 0 {
                 actions.push(Action::Propose(at));
             }
+            if leads && state.left.handovers > 0 {
+                actions.push(Action::HandOver(at));
+            }
             if leads && state.left.changes > 0 {
                 actions.push(Action::Change(at));
             }
@@ -230,6 +289,9 @@ impl Model for Group {
     }
 
     fn next_state(&self, state: &State, action: Action) -> Option<State> {
+        if action == Action::Tick {
+            return self.tick(state);
+        }
         let (at, step, left) = self.step(state, &action)?;
         let mut next = state.clone();
         next.left = left;
@@ -271,6 +333,7 @@ fn always() -> Vec<Property<Group>> {
         CommittedIsDurable,
         OneChange,
         StaleRead,
+        LeaseIsAlone,
         SaidBeforeDurable,
         AppliedBeforeDurable,
         Unexpected,

@@ -9,12 +9,12 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use floe_raft::{Entry, Envelope, Index, NodeId, RoleKind, Term};
+use floe_raft::{Entry, EntryKind, Envelope, Index, NodeId, RoleKind, Term};
 
 use crate::canonical::Fnv;
 use crate::disk::Disk;
 use crate::host::{Host, Input, Outcome};
-use crate::laws::{Claim, Law, Mark};
+use crate::laws::{Claim, Law, Mark, MarkKind};
 use crate::scenario::Scenario;
 
 /// What the laws see of a node.
@@ -27,6 +27,8 @@ pub(crate) struct Seen {
     pub(crate) durable: Vec<Mark>,
     /// Writes under way.
     pub(crate) pending: usize,
+    /// Where time counts, for how long from now on a leader may count on being alone, in nanoseconds.
+    pub(crate) lease: u64,
 }
 
 /// One state of one node.
@@ -126,7 +128,7 @@ impl Space {
     }
 
     fn local(&self, host: Host) -> Arc<Local> {
-        let digest = host.digest();
+        let digest = host.digest(self.scenario.timed);
         if let Some(known) = locked(&self.locals).get(&digest) {
             return Arc::clone(known);
         }
@@ -134,9 +136,10 @@ impl Space {
             term: host.node.term(),
             role: host.node.status().role,
             commit: host.node.commit(),
-            written: marks(&host.disk.written),
-            durable: marks(&host.disk.durable),
+            written: self.marks(&host.disk.written),
+            durable: self.marks(&host.disk.durable),
             pending: host.disk.pending.len(),
+            lease: host.node.lease_until().map_or(0, |until| until.0.saturating_sub(host.now.0)),
         };
         let local = Local { digest: folded(digest), seen, host, steps: Mutex::default() };
         Arc::clone(locked(&self.locals).entry(digest).or_insert_with(|| Arc::new(local)))
@@ -148,6 +151,22 @@ impl Space {
         let digest = hasher.finish();
         let make = || Packet { digest: folded(digest), claim: Claim::of(&envelope), envelope };
         Arc::clone(locked(&self.packets).entry(digest).or_insert_with(|| Arc::new(make())))
+    }
+
+    /// Entries as the laws see them. A witness has no commands, and so where there is one nobody has: term and index have
+    /// to tell them apart.
+    fn marks(&self, entries: &[Entry]) -> Vec<Mark> {
+        let has_witness = !self.scenario.witnesses.is_empty();
+        let mark = |entry: &Entry| {
+            let mut hasher = Fnv::new();
+            let is_blind = has_witness && matches!(entry.kind, EntryKind::Command | EntryKind::Witnessed);
+            if !is_blind {
+                hasher.write(&entry.payload);
+            }
+            let kind = if is_blind { MarkKind::Command } else { entry.kind.into() };
+            Mark { id: entry.id, kind, digest: folded(hasher.finish()) }
+        };
+        entries.iter().map(mark).collect()
     }
 
     /// How many states of nodes, messages, and runs of the core there were.
@@ -165,15 +184,6 @@ impl Drop for Space {
             locked(&local.steps).clear();
         }
     }
-}
-
-fn marks(entries: &[Entry]) -> Vec<Mark> {
-    let mark = |entry: &Entry| {
-        let mut hasher = Fnv::new();
-        hasher.write(&entry.payload);
-        Mark { id: entry.id, kind: entry.kind.into(), digest: folded(hasher.finish()) }
-    };
-    entries.iter().map(mark).collect()
 }
 
 /// Half as long a digest. The low bits of FNV depend on the low bits of the input alone, so that they are mixed.

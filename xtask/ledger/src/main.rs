@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod damage;
 mod focus;
 mod open;
 mod report;

@@ -1,20 +1,36 @@
-//! Looking for each bug: seed after seed until one breaks a rule.
+//! Looking for each bug: seed after seed until one breaks a rule, or through all states of a model.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use floe_sim::{Mutant, Options, Outcome, run};
+use xtask_exhaustive::Sighting;
 
 use crate::Arguments;
-use crate::focus::{is_fast, world_for};
+use crate::damage::broken_rule;
+use crate::focus::{is_fast, model_for, needs_damage, world_for};
+
+/// In how many states of a model a bug must be found.
+const STATES: usize = 10_000_000;
+
+/// Where a bug showed.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// In the first world that broke a rule.
+    World(Box<Outcome>),
+    /// In a model of the exhaustive search.
+    Model(Sighting),
+    /// On a damaged disk: what it breaks.
+    Disk(String),
+}
 
 /// What became of the search for one bug.
 #[derive(Debug)]
 pub(crate) struct Finding {
     pub(crate) mutant: Mutant,
-    /// The first world that broke a rule.
-    pub(crate) outcome: Option<Outcome>,
+    /// Nothing if it was not found, or if something is wrong without it.
+    pub(crate) found: Option<Found>,
     /// How many worlds were run.
     pub(crate) seeds: u64,
     pub(crate) took: Duration,
@@ -45,14 +61,33 @@ pub(crate) fn search(arguments: &Arguments) -> Vec<Finding> {
 
 fn look_for(mutant: Mutant, arguments: &Arguments) -> Finding {
     let begun = Instant::now();
+    if let Some(model) = model_for(mutant).filter(|_| !arguments.unfocused) {
+        let found = xtask_exhaustive::look_in(model, mutant.name(), STATES, 1).unwrap_or_else(|error| {
+            eprintln!("{}: {error:#}", mutant.name());
+            None
+        });
+        return Finding { mutant, found: found.map(Found::Model), seeds: 0, took: begun.elapsed() };
+    }
+    let seeds_of = arguments.seed_start..arguments.seed_start + arguments.limit;
+    if let Mutant::Log(log) = mutant
+        && needs_damage(mutant)
+    {
+        let found = (1..).zip(seeds_of).find_map(|(seeds, seed)| {
+            let rule = broken_rule(Some(log), seed)?;
+            broken_rule(None, seed).is_none().then_some((seeds, rule))
+        });
+        let (seeds, found) =
+            found.map_or((arguments.limit, None), |(seeds, rule)| (seeds, Some(Found::Disk(rule))));
+        return Finding { mutant, found, seeds, took: begun.elapsed() };
+    }
     let options = options_for(mutant, arguments.unfocused);
     let mut seeds = 0;
-    let outcome = (arguments.seed_start..arguments.seed_start + arguments.limit).find_map(|seed| {
+    let outcome = seeds_of.into_iter().find_map(|seed| {
         seeds += 1;
         let outcome = run(seed, &options);
         (outcome.violation.is_some() && holds_without(mutant, seed, &options)).then_some(outcome)
     });
-    Finding { mutant, outcome, seeds, took: begun.elapsed() }
+    Finding { mutant, found: outcome.map(Box::new).map(Found::World), seeds, took: begun.elapsed() }
 }
 
 /// Whether the same world holds without the bug: only then it was the bug that was found.

@@ -56,7 +56,12 @@ const RULES: &[Rule] = &[
     },
     // The tasks work even where the product does not compile; what needs a client of it is a program of its own.
     Rule { package: "xtask", may_use: &[], pure: false, speaks_grpc: false },
-    Rule { package: "xtask-ledger", may_use: &["floe-sim"], pure: false, speaks_grpc: false },
+    Rule {
+        package: "xtask-ledger",
+        may_use: &["floe-raft", "floe-sim", "floe-wal", "xtask-exhaustive"],
+        pure: false,
+        speaks_grpc: false,
+    },
     Rule {
         package: "xtask-processes",
         may_use: &["floe-etcd", "floe-session"],
