@@ -17,7 +17,10 @@ const TWO_LEADERS: Reach = ("two nodes believe that they lead", |_, state| reach
 
 /// Every model, in the order in which they run.
 pub(crate) fn all() -> Vec<Scenario> {
-    [elections(), logs(), pulls(), changes(), leases(), witnesses()].into_iter().flatten().collect()
+    [elections(), logs(), pulls(), changes(), leases(), handovers(), witnesses()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// Who leads.
@@ -239,6 +242,12 @@ fn leases() -> Vec<Scenario> {
             finds: &["no-promise", "promise-of-one-term", "lease-forgotten"],
             ..Scenario::plain()
         },
+    ]
+}
+
+/// What handovers do to leases.
+fn handovers() -> Vec<Scenario> {
+    vec![
         Scenario {
             name: "handover",
             about: "a handover is asked for, and given up after an election timeout",
