@@ -68,6 +68,7 @@ const MODELS: &[(&str, &str)] = &[
     ("promise-of-one-term", "promises"),
     ("old-ack", "late-ack"),
     ("pull-keeps-term", "pulled-ack"),
+    ("pull-unchecked", "late-pull"),
     ("refused-term-unheard", "bystander"),
     ("transfer-unfenced", "invitation"),
 ];
@@ -107,11 +108,6 @@ const FOCUS: &[Focus] = &[
     ),
     Focus::with("no-promise", &[Feature::Lease]),
     Focus::with("witness-ahead", &[Feature::Witnesses]),
-    Focus::only(
-        "old-leader-unanswered",
-        5,
-        &[Feature::Flap, Feature::OneWay, Feature::Partial, Feature::Transfer],
-    ),
     Focus::only("lease-without-margin", 3, &[Feature::Lease, Feature::ClockRate, Feature::Partition]),
     Focus::only(
         "lease-outlives-transfer",
@@ -147,7 +143,6 @@ const SLOW: &[&str] = &[
     "old-snapshot-taken",
     "promise-of-one-term",
     "pull-keeps-term",
-    "pull-unchecked",
     "read-names-reused",
     "refusal-unheard",
     "snapshot-keeps-tail",
