@@ -141,7 +141,9 @@ impl Group {
         }
         let mut state = self.next_state(&self.birth, Action::Fire(0)).unwrap_or_else(|| self.birth.clone());
         let mut actions = Vec::new();
-        // With a clock each message once: a heartbeat that is repeated moves a deadline to and fro for ever.
+        // With a clock each message once: a heartbeat that is repeated moves a deadline to and fro for ever. And with a
+        // witness, whose leader goes back and forth between where it stands and how far it may be brought.
+        let once = self.space.scenario.timed || !self.space.scenario.witnesses.is_empty();
         let mut delivered = BTreeSet::new();
         loop {
             state.left = Left::default();
@@ -152,7 +154,7 @@ impl Group {
                     Action::Deliver(packet) => Some(packet.digest),
                     _ => None,
                 };
-                let is_again = self.space.scenario.timed && packet.is_some_and(|it| delivered.contains(&it));
+                let is_again = once && packet.is_some_and(|it| delivered.contains(&it));
                 let next = self.next_state(&state, action).filter(|_| !is_again)?;
                 delivered.extend(packet);
                 Some(next)
