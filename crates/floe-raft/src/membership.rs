@@ -71,7 +71,7 @@ impl Membership {
     /// What is committed is durable on a majority, and of a majority one must have the commands: otherwise a client would
     /// be told of a write that is on no disk at all. So witnesses alone must not be a majority, neither of the voters nor
     /// of those that are left.
-    pub(crate) fn fault(&self) -> Option<&'static str> {
+    pub fn fault(&self) -> Option<&'static str> {
         if self.voters.is_empty() {
             return Some("no voter would be left");
         }

@@ -45,6 +45,8 @@ pub(crate) enum ApplyWork<R> {
     Freeze,
     /// Become what this file holds, which has arrived whole.
     Install { received: PathBuf },
+    /// The log of a witness begins anew after this entry, where this membership is in force.
+    Place { last: LogId, membership: Arc<Membership> },
     /// The log begins durably after that snapshot.
     LogRestarted,
 }
@@ -197,6 +199,11 @@ impl<M: StateMachine> Applier<M> {
                 ApplyWork::Install { received } => {
                     self.apply(&mut pending)?;
                     self.install(&received)?;
+                    pending.batch.last = self.applied;
+                }
+                ApplyWork::Place { last, membership } => {
+                    self.apply(&mut pending)?;
+                    self.place(last, membership)?;
                     pending.batch.last = self.applied;
                 }
                 ApplyWork::LogRestarted => {
@@ -357,6 +364,18 @@ impl<M: StateMachine> Applier<M> {
         self.live.applied.store(last.index.0, Ordering::Release);
         self.live.snapshots_installed.fetch_add(1, Ordering::Relaxed);
         tracing::info!(%last, bytes = sealed.size, "a snapshot took the place of the state");
+        self.inbox.report(Input::Installed(last));
+        Ok(())
+    }
+
+    /// Follows the log of a witness from a later place. Durable is that once the log begins there.
+    fn place(&mut self, last: LogId, membership: Arc<Membership>) -> Result<(), Failure> {
+        self.machine.restore(last, &mut std::io::empty()).map_err(broken)?;
+        (self.applied, self.checkpointed, self.durable) = (last, last, last);
+        self.snapshots.membership = membership;
+        self.live.applied.store(last.index.0, Ordering::Release);
+        self.live.snapshots_installed.fetch_add(1, Ordering::Relaxed);
+        tracing::info!(%last, "the log of this witness begins anew, since the leader has dropped what it lacks");
         self.inbox.report(Input::Installed(last));
         Ok(())
     }

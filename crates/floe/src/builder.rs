@@ -40,6 +40,7 @@ use crate::threads::Threads;
 use crate::trace::{self, Ring, Tracer, World};
 use crate::transport::{Transport, WAKER};
 use crate::wal_thread;
+use crate::witness::Place;
 
 /// The only group of this version; the log and the peer protocol have room for many.
 const GROUP: GroupId = GroupId(1);
@@ -87,12 +88,26 @@ impl Builder {
     ///
     /// Reading the log takes a while; it happens on a thread of its own, so this works on any runtime.
     pub async fn start<M: StateMachine>(self, state_machine: M) -> Result<Handle<M::Reply>, StartError> {
+        self.start_apart(|builder| builder.start_blocking(state_machine)).await
+    }
+
+    /// Starts a witness: a member that votes and keeps of the log all but the commands, without a state machine
+    /// (`docs/design/membership.md`). [`NodeConfig::witnesses`] must name it. Its handle refuses proposals and reads; `R`,
+    /// what others reply to a proposal, is anything.
+    pub async fn start_witness<R: Send + 'static>(self) -> Result<Handle<R>, StartError> {
+        self.start_apart(Self::start_witness_blocking).await
+    }
+
+    async fn start_apart<R: Send + 'static>(
+        self,
+        start: impl FnOnce(Self) -> Result<Handle<R>, StartError> + Send + 'static,
+    ) -> Result<Handle<R>, StartError> {
         let (done, started) = completion();
         let path = self.config.data_dir.clone();
         // All threads of the node log in the caller's span, which names the member where a process has several.
         let span = tracing::Span::current();
         let spawned = std::thread::Builder::new().name("floe-start".into()).spawn(move || {
-            done.complete_now(span.in_scope(|| self.start_blocking(state_machine)));
+            done.complete_now(span.in_scope(|| start(self)));
         });
         let doing = "cannot start a thread to open";
         if let Err(error) = spawned {
@@ -102,14 +117,33 @@ impl Builder {
         started.await.unwrap_or_else(|| Err(panicked()))
     }
 
-    /// The same for callers without a runtime. Blocks while the log is read.
-    pub fn start_blocking<M: StateMachine>(
+    /// The same as [`Self::start`] for callers without a runtime. Blocks while the log is read.
+    pub fn start_blocking<M: StateMachine>(self, state_machine: M) -> Result<Handle<M::Reply>, StartError> {
+        if self.config.is_witness() {
+            return Err(StartError::Config("a witness has no state machine".into()));
+        }
+        self.start_with(|_| state_machine)
+    }
+
+    /// The same as [`Self::start_witness`] for callers without a runtime.
+    pub fn start_witness_blocking<R: Send + 'static>(self) -> Result<Handle<R>, StartError> {
+        if !self.config.is_witness() {
+            return Err(StartError::Config(
+                "the configuration does not name this member as a witness".into(),
+            ));
+        }
+        self.start_with(Place::new)
+    }
+
+    /// `state_machine` is given where the log begins.
+    fn start_with<M: StateMachine>(
         self,
-        mut state_machine: M,
+        state_machine: impl FnOnce(LogId) -> M,
     ) -> Result<Handle<M::Reply>, StartError> {
         let Self { config, mut listeners, answerer } = self;
         validate(&config)?;
         let (mut opened, identity, log_bytes) = open(&config)?;
+        let mut state_machine = state_machine(opened.group.base);
         let failed = |error| StartError::Io {
             doing: "cannot open the snapshots in",
             path: config.data_dir.clone(),
@@ -171,6 +205,7 @@ fn core_config(config: &NodeConfig) -> Config {
     core.priority = config.priority;
     core.command_bytes = config.command_bytes_max;
     core.lease = config.lease;
+    core.witness = config.is_witness();
     core
 }
 
@@ -330,6 +365,7 @@ fn assemble<M: StateMachine>(
         question_bytes_max: config.command_bytes_max,
         trace: ring,
         clock,
+        witness: config.is_witness(),
     }))
 }
 
@@ -406,6 +442,7 @@ fn start_trace<R: Send + 'static>(
 
 fn limits(config: &NodeConfig, log_bytes: u64) -> Limits {
     Limits {
+        witness: config.is_witness(),
         election_timeout: config.election_timeout,
         read_mode: if config.lease.is_some() { ReadMode::Lease } else { ReadMode::Index },
         command_bytes_max: config.command_bytes_max,

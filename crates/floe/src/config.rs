@@ -1,6 +1,6 @@
 //! What a node is told when it starts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -25,6 +25,9 @@ pub struct NodeConfig {
     /// stand after each other, separated by commas. Ignored once the data directory holds an identity: from then on
     /// the log says who belongs to the cluster.
     pub members: BTreeMap<NodeId, String>,
+    /// The witnesses among `members`, the same on every member of a new cluster; and this member, at each of its starts, if
+    /// it is one ([`crate::Builder::start_witness`]). A member is a witness for ever, or never.
+    pub witnesses: BTreeSet<NodeId>,
     /// Set when the cluster runs already and this member was added to it: the last entry that was committed when
     /// somebody said so ([`crate::ClusterView::commit`]). `members` are those to talk to until the log tells. Ignored once
     /// the data directory holds an identity.
@@ -75,6 +78,7 @@ impl NodeConfig {
             data_dir: data_dir.into(),
             listen: Vec::new(),
             members: BTreeMap::new(),
+            witnesses: BTreeSet::new(),
             joined: None,
             heartbeat_interval: Duration::from_millis(30),
             election_timeout: Duration::from_millis(300),
@@ -91,5 +95,10 @@ impl NodeConfig {
             snapshot_bytes_per_second: 128 << 20,
             trace: TraceConfig::default(),
         }
+    }
+
+    /// Whether this member is a witness.
+    pub fn is_witness(&self) -> bool {
+        self.witnesses.contains(&self.id)
     }
 }

@@ -33,6 +33,9 @@ pub enum ProposeError {
     /// place. Nothing happened; try again.
     #[error("the command was overwritten by a new leader; nothing happened")]
     Lost,
+    /// This member is a witness: it could not tell what becomes of a command. Nothing happened; ask another member.
+    #[error("a witness takes no commands; nothing happened")]
+    Witness,
     /// This node is stopping or stopped. Nothing happened; try another member.
     #[error("the node is stopping; nothing happened")]
     Shutdown,
@@ -88,7 +91,7 @@ pub enum TransferError {
         /// Who leads, if known.
         hint: Option<NodeId>,
     },
-    /// The target is not a voter, or is this node.
+    /// The target is not a voter, is a witness, or is this node.
     #[error("node {0} cannot lead")]
     BadTarget(NodeId),
     /// Another handover is under way.
@@ -280,6 +283,10 @@ pub enum Failure {
     },
 }
 
+fn kind(witness: bool) -> &'static str {
+    if witness { "a witness" } else { "a member with data" }
+}
+
 /// Why a node does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -306,6 +313,22 @@ pub enum StartError {
         member: u64,
         /// This cluster.
         cluster: u64,
+    },
+    /// A member with data is started as a witness, or the other way round.
+    #[error(
+        "data directory {} belongs to member {member:x} of cluster {cluster:x}, {}, and cannot be started as {}; to change \
+         that, remove the member and add another one with an empty directory",
+        path.display(), kind(*witness), kind(!witness)
+    )]
+    OtherKind {
+        /// The directory.
+        path: PathBuf,
+        /// The member.
+        member: u64,
+        /// The cluster.
+        cluster: u64,
+        /// Whether the directory is that of a witness.
+        witness: bool,
     },
     /// Another process, or another node of this one, has the data directory open.
     #[error("data directory {} is in use by another process", path.display())]

@@ -41,6 +41,7 @@ pub(crate) struct Shared<R> {
     pub(crate) question_bytes_max: u64,
     pub(crate) trace: Arc<Ring>,
     pub(crate) clock: Clock,
+    pub(crate) witness: bool,
 }
 
 /// How a node came to its end.
@@ -116,7 +117,7 @@ impl<R: Send + 'static> Handle<R> {
         self.request(Input::Read { waiter }, 0, answer, ReadError::Busy, ReadError::Shutdown).await
     }
 
-    /// Hands leadership to another voter and resolves when this member does not lead any more. No proposal fails by
+    /// Hands leadership to another voter that has data, and resolves when this member does not lead any more. No proposal fails by
     /// it with an unknown outcome: those that cannot be taken meanwhile are refused.
     pub async fn transfer_leadership(&self, to: NodeId) -> Result<(), TransferError> {
         let (waiter, answer) = completion();
@@ -190,6 +191,11 @@ impl<R: Send + 'static> Handle<R> {
     pub fn is_learner(&self) -> bool {
         let membership = self.shared.live.membership.load();
         membership.learners.contains(&self.id()) && !membership.auto_promote.contains(&self.id())
+    }
+
+    /// Whether this member is a witness: it votes and holds no state.
+    pub fn is_witness(&self) -> bool {
+        self.shared.witness
     }
 
     /// The last entry known to be committed.

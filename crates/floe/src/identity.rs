@@ -5,17 +5,20 @@
 //! keeps there whom to talk to until the log tells. A directory of another member must never be opened under a wrong id: its votes would be
 //! cast twice (openraft's "node ids must not be reused").
 //!
+//! It says, too, whether the member is a witness: what the log of one holds is of no use to a member with data, and to count
+//! a log with gaps for a whole one would lose writes.
+//!
 //! The file is written before the log and once more when the log is durable, before the member says its first word.
 //! From then on a directory without a log has lost it, and with it the votes that were cast: taken for a new one, the
 //! member would vote a second time in a term (reliability W16).
 //!
 //! ```text
 //! magic "FLOE-ID\n" | version u16 | cluster u64 | member u64 | stage u8 | joined: term u64, index u64 | count u32
-//! | count x (id u64, length u16, address) | crc32c u32 of all before
+//! | count x (id u64, witness u8, length u16, address) | crc32c u32 of all before
 //! ```
 //! Numbers are little endian.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -29,7 +32,9 @@ use crate::error::StartError;
 const FILE: &str = "identity";
 const TEMPORARY: &str = "identity.tmp";
 const MAGIC: &[u8; 8] = b"FLOE-ID\n";
-const VERSION: u16 = 2;
+const VERSION: u16 = 3;
+/// The one before, which knew no witnesses.
+const VERSION_WITHOUT_WITNESSES: u16 = 2;
 /// Thousands of members would fit; a longer file is not ours.
 const BYTES_MAX: u64 = 1 << 20;
 
@@ -44,6 +49,8 @@ pub(crate) struct Identity {
     pub(crate) joined: Option<LogId>,
     /// The members that the cluster began with, or for one that joined, those to talk to; and where each is reached.
     pub(crate) members: BTreeMap<NodeId, String>,
+    /// Those of them that are witnesses.
+    pub(crate) witnesses: BTreeSet<NodeId>,
 }
 
 /// How far the life of a data directory is.
@@ -64,13 +71,26 @@ pub struct Owner {
     pub cluster: u64,
     /// The member.
     pub member: NodeId,
+    /// Whether the member is a witness.
+    pub witness: bool,
 }
 
 impl Owner {
     /// Reads whose the data directory is; `None` if it belongs to nobody yet.
     pub fn of(data_dir: &Path) -> Result<Option<Self>, StartError> {
         let identity = Identity::read(data_dir)?;
-        Ok(identity.map(|Identity { cluster, member, .. }| Self { cluster, member }))
+        Ok(identity.map(|identity| identity.owner()))
+    }
+}
+
+impl Owner {
+    /// Refuses a start of the other kind of member: a witness, or one with data.
+    pub(crate) fn check_kind(&self, data_dir: &Path, witness: bool) -> Result<(), StartError> {
+        if self.witness == witness {
+            return Ok(());
+        }
+        let (path, member, cluster) = (data_dir.to_owned(), self.member.0, self.cluster);
+        Err(StartError::OtherKind { path, member, cluster, witness: self.witness })
     }
 }
 
@@ -93,6 +113,11 @@ impl Identity {
             Stage::Log if !has_log => Err(StartError::LogMissing { path, member }),
             Stage::New | Stage::Log => Ok(identity),
         }
+    }
+
+    pub(crate) fn owner(&self) -> Owner {
+        let witness = self.witnesses.contains(&self.member);
+        Owner { cluster: self.cluster, member: self.member, witness }
     }
 
     pub(crate) fn read(dir: &Path) -> Result<Option<Self>, StartError> {
@@ -123,7 +148,7 @@ impl Identity {
 
     fn check_owner(&self, config: &NodeConfig) -> Result<(), StartError> {
         if self.cluster == config.cluster && self.member == config.id {
-            return Ok(());
+            return self.owner().check_kind(&config.data_dir, config.is_witness());
         }
         Err(StartError::WrongOwner {
             path: config.data_dir.clone(),
@@ -150,9 +175,18 @@ impl Identity {
                 return invalid(format!("the address of member {id} is empty or too long"));
             }
         }
-        let members = config.members.clone();
+        if let Some(stranger) = config.witnesses.iter().find(|id| !config.members.contains_key(id)) {
+            return invalid(format!("witness {stranger} is not among the members of the cluster"));
+        }
+        let (members, witnesses) = (config.members.clone(), config.witnesses.clone());
         let (cluster, member, joined) = (config.cluster, config.id, config.joined);
-        Ok(Self { cluster, member, stage: Stage::New, joined, members })
+        let identity = Self { cluster, member, stage: Stage::New, joined, members, witnesses };
+        match identity.membership().fault() {
+            Some(reason) if joined.is_none() => {
+                invalid(format!("no cluster may have these members: {reason}"))
+            }
+            Some(_) | None => Ok(identity),
+        }
     }
 
     /// The membership in force before the first entry of the log: none for a member that joined.
@@ -161,6 +195,7 @@ impl Identity {
             return Membership::default();
         }
         let mut membership = Membership::of_voters(self.members.keys().copied());
+        membership.witnesses.clone_from(&self.witnesses);
         membership.addresses =
             self.members.iter().map(|(&id, address)| (id, Bytes::from(address.clone()))).collect();
         membership
@@ -197,6 +232,7 @@ impl Identity {
         bytes.extend((self.members.len() as u32).to_le_bytes());
         for (id, address) in &self.members {
             bytes.extend(id.0.to_le_bytes());
+            bytes.push(u8::from(self.witnesses.contains(id)));
             bytes.extend((address.len() as u16).to_le_bytes());
             bytes.extend(address.as_bytes());
         }
@@ -214,7 +250,8 @@ impl Identity {
             return Err("its checksum does not match");
         }
         bytes.advance(MAGIC.len());
-        if bytes.try_get_u16_le().map_err(short)? != VERSION {
+        let version = bytes.try_get_u16_le().map_err(short)?;
+        if !matches!(version, VERSION | VERSION_WITHOUT_WITNESSES) {
             return Err("it was written by another version");
         }
         let cluster = bytes.try_get_u64_le().map_err(short)?;
@@ -229,9 +266,15 @@ impl Identity {
         let joined = LogId::new(term, Index(bytes.try_get_u64_le().map_err(short)?));
         let joined = (joined != LogId::ZERO).then_some(joined);
         let count = bytes.try_get_u32_le().map_err(short)?;
-        let mut members = BTreeMap::new();
+        let (mut members, mut witnesses) = (BTreeMap::new(), BTreeSet::new());
         for _ in 0..count {
             let id = NodeId(bytes.try_get_u64_le().map_err(short)?);
+            let kind = if version == VERSION { bytes.try_get_u8().map_err(short)? } else { 0 };
+            match kind {
+                0 => {}
+                1 => drop(witnesses.insert(id)),
+                _ => return Err("it names a kind of member that does not exist"),
+            }
             let length = usize::from(bytes.try_get_u16_le().map_err(short)?);
             if length > bytes.len() {
                 return Err("it is too short");
@@ -240,7 +283,7 @@ impl Identity {
             let address = std::str::from_utf8(&address).map_err(|_| "an address is not text")?;
             members.insert(id, address.to_owned());
         }
-        let identity = Self { cluster, member, stage, joined, members };
+        let identity = Self { cluster, member, stage, joined, members, witnesses };
         if bytes.is_empty() { Ok(identity) } else { Err("it is too long") }
     }
 }
@@ -311,7 +354,62 @@ mod tests {
         assert_eq!(identity.membership(), Membership::default());
         assert_eq!(identity.members.len(), 3);
         let owner = Owner::of(dir.path()).expect("readable");
-        assert_eq!(owner, Some(Owner { cluster: 7, member: NodeId(3) }));
+        assert_eq!(owner, Some(Owner { cluster: 7, member: NodeId(3), witness: false }));
+    }
+
+    #[test]
+    fn a_witness_is_one_for_ever_and_a_member_with_data_never() {
+        for founded_as_witness in [false, true] {
+            let dir = tempfile::tempdir().expect("a directory");
+            let mut config = config(dir.path(), 3, 7);
+            config.witnesses.extend(founded_as_witness.then_some(config.id));
+            let identity = Identity::establish(&config, false).expect("a new identity");
+            assert_eq!(identity.membership().witnesses, config.witnesses);
+            assert_eq!(Identity::establish(&config, true).expect("the same"), identity);
+            let mut other = config.clone();
+            other.witnesses = [config.id].into_iter().filter(|_| !founded_as_witness).collect();
+            let error = Identity::establish(&other, true).expect_err("refused");
+            assert!(
+                matches!(error, StartError::OtherKind { member: 3, cluster: 7, witness, .. } if witness == founded_as_witness),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_cluster_whose_witnesses_would_decide_alone_is_not_begun() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut config = config(dir.path(), 1, 7);
+        config.witnesses = [NodeId(2), NodeId(3)].into();
+        let error = Identity::establish(&config, false).expect_err("refused");
+        assert!(error.to_string().contains("a majority could be witnesses"), "{error}");
+        config.witnesses = [NodeId(9)].into();
+        let error = Identity::establish(&config, false).expect_err("refused");
+        assert!(error.to_string().contains("witness 9 is not among the members"), "{error}");
+        // One that joins need not know all the others.
+        config.witnesses = [config.id].into();
+        config.members = [(config.id, "host:1".to_owned())].into();
+        config.joined = Some(LogId::new(Term(4), Index(90)));
+        assert!(Identity::establish(&config, false).expect("a new identity").owner().witness);
+    }
+
+    #[test]
+    fn a_file_of_the_time_before_witnesses_is_read() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let identity = Identity::establish(&config(dir.path(), 1, 7), false).expect("a new identity");
+        let mut old = MAGIC.to_vec();
+        old.extend(VERSION_WITHOUT_WITNESSES.to_le_bytes());
+        old.extend(7_u64.to_le_bytes());
+        old.extend(1_u64.to_le_bytes());
+        old.extend([0; 17]);
+        old.extend(3_u32.to_le_bytes());
+        for (id, address) in &identity.members {
+            old.extend(id.0.to_le_bytes());
+            old.extend((address.len() as u16).to_le_bytes());
+            old.extend(address.as_bytes());
+        }
+        old.extend(crc32c::crc32c(&old).to_le_bytes());
+        assert_eq!(Identity::decode(old.into()), Ok(identity));
     }
 
     #[test]

@@ -5,6 +5,9 @@
 //! the durable log, the network between the members, linearizable reads and leadership; the state machine brings
 //! the meaning of the commands.
 //!
+//! A member may be a *witness* ([`Builder::start_witness`]): it votes, keeps of the log all but the commands, and has no
+//! state machine, so that two members with data and a witness bear the loss of any one of the three.
+//!
 //! Inside, one *driver* thread owns the protocol (a `floe_raft::Node`, which does no I/O) and the sockets to the
 //! other members; a *wal* thread writes the log, an *apply* thread runs the state machine. No lock is held over I/O,
 //! every queue is bounded, and a full one says [`ProposeError::Busy`].
@@ -42,6 +45,7 @@ mod transport;
 mod view;
 mod waiters;
 mod wal_thread;
+mod witness;
 
 pub use builder::Builder;
 pub use config::NodeConfig;

@@ -54,6 +54,9 @@ pub enum RecoverError {
     /// The member has no vote, so that nothing in its log need be complete.
     #[error("member {0} is no voter: its log may lack what was committed long ago; recover a voter")]
     NotAVoter(NodeId),
+    /// The member is a witness.
+    #[error("member {0} is a witness, without any data to go on with; recover a member that has some")]
+    Witness(NodeId),
 }
 
 impl Survivor {
@@ -77,6 +80,9 @@ impl Survivor {
         // It restarts the log after the snapshot, and what is appended here would be gone.
         if data_dir.join("snapshots").join("installing").exists() {
             return Err(RecoverError::Installing);
+        }
+        if opened.survivor.owner.witness {
+            return Err(RecoverError::Witness(member));
         }
         if !opened.survivor.membership.is_voter(member) {
             return Err(RecoverError::NotAVoter(member));
@@ -136,7 +142,7 @@ impl Opened {
             })?,
             None => members.at(group.base.index).cloned().unwrap_or_else(|| identity.membership()),
         };
-        let owner = Owner { cluster: identity.cluster, member: identity.member };
+        let owner = identity.owner();
         let (term, base, last) = (group.hard_state.term, group.base, group.last);
         Ok(Self { wal, group, survivor: Survivor { owner, term, base, last, membership } })
     }

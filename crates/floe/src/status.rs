@@ -73,7 +73,7 @@ pub struct Counters {
     pub snapshots_sent: u64,
     /// Of these transfers, and those that failed, how many went on where an earlier one had broken.
     pub snapshots_resumed: u64,
-    /// Snapshots that took the place of this member's state machine.
+    /// Snapshots that took the place of this member's state machine; of a witness, how often its log began anew.
     pub snapshots_installed: u64,
     /// Bytes of snapshots sent to other members.
     pub snapshot_bytes_sent: u64,

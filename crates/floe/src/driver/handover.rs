@@ -59,7 +59,7 @@ impl<R: Send + 'static> Driver<R> {
         if !node.is_leader() {
             return Err(TransferError::NotLeader { hint: node.leader() });
         }
-        if to == node.id() || !node.membership().is_voter(to) {
+        if to == node.id() || !node.membership().may_lead(to) {
             return Err(TransferError::BadTarget(to));
         }
         match self.handover.as_ref().map(|handover| handover.to).or(node.status().transfer_to) {

@@ -58,6 +58,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Times and limits that the driver itself needs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
+    /// This member votes and holds no state.
+    pub(crate) witness: bool,
     pub(crate) election_timeout: Duration,
     pub(crate) read_mode: ReadMode,
     pub(crate) command_bytes_max: u64,
@@ -320,8 +322,10 @@ impl<R: Send + 'static> Driver<R> {
 
     fn handle_frame(&mut self, now: Time, from: NodeId, frame: Frame) {
         match frame {
-            // It comes on a connection of its own, with its data.
-            Frame::Raft(envelope) if matches!(envelope.message, Message::Snapshot { .. }) => {
+            // It comes on a connection of its own, with its data; to a witness, which needs none, as it is.
+            Frame::Raft(envelope)
+                if matches!(envelope.message, Message::Snapshot { .. }) && !self.parts.limits.witness =>
+            {
                 if let Some(suppressed) = self.complaints.permit() {
                     tracing::warn!(%from, suppressed, "ignored a snapshot that came without its data");
                 }
@@ -377,6 +381,9 @@ impl<R: Send + 'static> Driver<R> {
     fn propose(&mut self, now: Time, payload: Bytes, in_term: Option<Term>, proposer: Proposer<R>) {
         if !self.phase.admits() {
             return proposer.refuse(ProposeError::Shutdown, &mut self.wakes);
+        }
+        if self.parts.limits.witness {
+            return proposer.refuse(ProposeError::Witness, &mut self.wakes);
         }
         if self.is_paused(now) {
             return proposer.refuse(ProposeError::NotLeader { hint: None }, &mut self.wakes);

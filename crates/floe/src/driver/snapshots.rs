@@ -280,12 +280,17 @@ impl<R: Send + 'static> Driver<R> {
 
     /// The core wants the state machine to become what came.
     pub(super) fn install_snapshot(&mut self, last: LogId, membership: Membership) -> Result<(), Failure> {
-        let Some(arrival) = self.snapshots.arrivals.iter().find(|arrival| arrival.last == last) else {
-            return Err(Failure::Snapshot { reason: format!("none that ends with {last} is here") });
-        };
-        self.apply_work.push(ApplyWork::Install { received: arrival.path.clone() });
-        self.snapshots.installing =
-            Some(Installing { last, membership: Arc::new(membership), restarted: false });
+        let membership = Arc::new(membership);
+        if self.parts.limits.witness {
+            // There is no state to put in place. The place itself is durable with the log that begins after it.
+            self.apply_work.push(ApplyWork::Place { last, membership: Arc::clone(&membership) });
+        } else {
+            let Some(arrival) = self.snapshots.arrivals.iter().find(|arrival| arrival.last == last) else {
+                return Err(Failure::Snapshot { reason: format!("none that ends with {last} is here") });
+            };
+            self.apply_work.push(ApplyWork::Install { received: arrival.path.clone() });
+        }
+        self.snapshots.installing = Some(Installing { last, membership, restarted: false });
         self.given = last;
         // Whether these are in it nobody can say, and they are never applied one by one here.
         for (_, proposer) in self.proposals.take_through(last.index) {

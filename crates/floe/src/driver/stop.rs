@@ -94,14 +94,14 @@ impl<R: Send + 'static> Driver<R> {
         matches!(self.begin_handover(now, to), Ok(()) | Err(TransferError::Busy))
     }
 
-    /// On a leader, the voter with the longest log among those that answer.
+    /// On a leader, the voter with data that has the longest log among those that answer.
     fn successor(&self) -> Option<NodeId> {
         if !self.parts.node.is_leader() {
             return None;
         }
         let status = self.parts.node.status();
         let healthy =
-            status.progress.iter().filter(|(id, peer)| peer.recent && status.membership.is_voter(**id));
+            status.progress.iter().filter(|(id, peer)| peer.recent && status.membership.may_lead(**id));
         healthy.max_by_key(|(_, peer)| peer.matched).map(|(id, _)| *id)
     }
 

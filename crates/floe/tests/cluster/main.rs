@@ -13,3 +13,4 @@ mod restart;
 mod snapshot;
 mod support;
 mod trace;
+mod witness;

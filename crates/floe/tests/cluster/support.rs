@@ -175,13 +175,25 @@ impl Cluster {
     /// Adds a new member as a learner that is promoted when it is ready, and starts it as `floe serve` would: it asks
     /// where it belongs. Returns its position.
     pub(crate) async fn join(&mut self) -> usize {
+        self.join_as(false).await
+    }
+
+    /// The same with a witness, which votes from the beginning.
+    pub(crate) async fn join_as_witness(&mut self) -> usize {
+        self.join_as(true).await
+    }
+
+    async fn join_as(&mut self, witness: bool) -> usize {
         let leader = self.leader().await;
         let id = NodeId(self.members.iter().map(|member| member.id.0).max().unwrap_or(0) + 1);
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("an address");
         let bytes = Bytes::from(address.to_string());
-        self.change(&[MembershipOperation::AddLearner { node: id, address: bytes, auto_promote: true }])
-            .await;
+        self.change(&[match witness {
+            true => MembershipOperation::AddWitness { node: id, address: bytes },
+            false => MembershipOperation::AddLearner { node: id, address: bytes, auto_promote: true },
+        }])
+        .await;
         let view = floe::discover(&self.members[leader].address.to_string()).await.expect("it answers");
         assert_eq!((view.cluster, view.member), (CLUSTER, self.members[leader].id));
         assert!(view.membership.contains(id), "the change was committed before");
@@ -190,6 +202,7 @@ impl Cluster {
         config.data_dir = self.dir.path().join(id.0.to_string());
         config.members = [(self.members[leader].id, self.members[leader].address.to_string())].into();
         config.members.insert(id, address.to_string());
+        config.witnesses = [id].into_iter().filter(|_| witness).collect();
         config.joined = Some(view.commit);
         let durable = self.members[leader].durable;
         let mut member = Member { id, address, config, handle: None, book: Book::default(), durable };
@@ -241,12 +254,13 @@ impl Cluster {
         }
     }
 
-    /// Waits until every running member has applied `count` commands, and checks that they are the same ones.
+    /// Waits until every running member with data has applied `count` commands, and checks that they are the same ones.
     pub(crate) async fn agreed(&self, count: usize) -> Vec<(LogId, Bytes)> {
         let deadline = Instant::now() + PATIENCE;
         loop {
+            let with_data = self.running().filter(|member| !member.config.is_witness());
             let books: Vec<_> =
-                self.running().map(|member| member.book.lock().expect("not poisoned").clone()).collect();
+                with_data.map(|member| member.book.lock().expect("not poisoned").clone()).collect();
             if books.iter().all(|book| book.len() == count) {
                 for book in &books {
                     assert!(*book == books[0], "members applied different commands");
@@ -288,13 +302,18 @@ impl Member {
             Recorder::in_memory()
         };
         let id = self.id;
+        self.book = book;
+        if self.config.is_witness() {
+            let builder = Builder::new(self.config.clone()).listener(listener);
+            self.handle = Some(builder.start_witness_blocking().expect("it starts"));
+            return;
+        }
         let builder =
             Builder::new(self.config.clone()).listener(listener).answer(move |question| async move {
                 let mut answer = format!("{id} answers ").into_bytes();
                 answer.extend_from_slice(&question);
                 answer.into()
             });
-        self.book = book;
         self.handle = Some(builder.start_blocking(recorder).expect("it starts"));
     }
 
