@@ -133,7 +133,11 @@ impl Printer {
         self.print(json.into(), || {
             let mut rows = vec![["ID", "NAME", "PEER URLS", "CLIENT URLS", "ROLE"].map(str::to_owned)];
             rows.extend(reply.members.iter().map(|member| {
-                let role = if member.is_learner { "learner" } else { "voter" };
+                let role = match (member.is_learner, member.is_witness) {
+                    (true, _) => "learner",
+                    (false, true) => "witness",
+                    (false, false) => "voter",
+                };
                 // A member has no name here before it was started for the first time.
                 let name = if member.name.is_empty() { "-" } else { &member.name };
                 [
@@ -193,6 +197,9 @@ fn member(member: &Member) -> Value {
     json.insert("clientURLs".into(), member.client_ur_ls.clone().into());
     if member.is_learner {
         json.insert("isLearner".into(), true.into());
+    }
+    if member.is_witness {
+        json.insert("isWitness".into(), true.into());
     }
     Value::Object(json)
 }
@@ -276,6 +283,9 @@ fn status(member: &MemberStatus) -> Value {
     if status.is_learner {
         json.insert("isLearner".into(), true.into());
     }
+    if status.is_witness {
+        json.insert("isWitness".into(), true.into());
+    }
     json.into()
 }
 
@@ -290,10 +300,11 @@ fn status_row(member: &MemberStatus) -> [String; 9] {
         }
     };
     let id = status.header.map_or(0, |header| header.member_id);
-    let role = match (status.leader == id, status.is_learner) {
-        (true, _) => "leader",
-        (false, true) => "learner",
-        (false, false) => "follower",
+    let role = match (status.leader == id, status.is_learner, status.is_witness) {
+        (true, _, _) => "leader",
+        (false, true, _) => "learner",
+        (false, false, true) => "witness",
+        (false, false, false) => "follower",
     };
     [
         member.endpoint.clone(),

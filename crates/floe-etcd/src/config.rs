@@ -1,6 +1,6 @@
 //! What a server is told when it starts, and what follows from it: who it is, and who its cluster is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -30,6 +30,10 @@ pub struct Config {
     pub initial_cluster: Vec<(String, Vec<Url>)>,
     /// Whether the cluster is made by this start or was there before.
     pub initial_cluster_state: ClusterState,
+    /// This member is a witness: it votes, and holds no data.
+    pub witness: bool,
+    /// The names of the witnesses among `initial_cluster`, the same on each member of a new cluster.
+    pub initial_witnesses: Vec<String>,
     /// Keeps clusters with the same addresses apart.
     pub initial_cluster_token: String,
     /// Refuse changes of the membership that could leave too few members that answer.
@@ -105,6 +109,8 @@ impl Default for Config {
             initial_advertise_peer_urls: vec![local(2380)],
             initial_cluster: vec![("default".into(), vec![local(2380)])],
             initial_cluster_state: ClusterState::New,
+            witness: false,
+            initial_witnesses: Vec::new(),
             initial_cluster_token: "etcd-cluster".into(),
             strict_reconfig_check: true,
             max_learners: 1,
@@ -158,6 +164,15 @@ pub enum ConfigError {
         /// The address.
         url: Url,
     },
+    /// A witness is not in the cluster.
+    #[error("--initial-witnesses has {0:?}, which --initial-cluster has not")]
+    UnknownWitness(String),
+    /// The member is a witness of a new cluster that does not know it.
+    #[error(
+        "--witness, but --initial-witnesses does not name {0:?}: each member of a new cluster is told of its witnesses. For a \
+         cluster that runs, add the member with `floe member add --witness`, and give --initial-cluster-state existing"
+    )]
+    UnlistedWitness(String),
     /// There is nothing in a list that must not be empty.
     #[error("{0} is empty")]
     Empty(&'static str),
@@ -195,6 +210,8 @@ pub struct Identity {
     pub cluster: u64,
     /// Every member's peer URLs, as far as the first start says; afterwards the log does, and nothing is here.
     pub members: BTreeMap<u64, Vec<Url>>,
+    /// Those of them that are witnesses; and this member, if it is one.
+    pub witnesses: BTreeSet<u64>,
 }
 
 impl Identity {
@@ -231,7 +248,23 @@ impl Config {
             .values()
             .map(|urls| (member_id(urls, &self.initial_cluster_token), sorted(urls)))
             .collect();
-        Ok(Identity { member, cluster: cluster_id(members.keys()), members })
+        let mut witnesses = BTreeSet::new();
+        for name in &self.initial_witnesses {
+            let Some(urls) = by_name.get(name.as_str()) else {
+                return Err(ConfigError::UnknownWitness(name.clone()));
+            };
+            witnesses.insert(member_id(urls, &self.initial_cluster_token));
+        }
+        let is_made = self.initial_cluster_state == ClusterState::New;
+        if is_made && self.is_witness() && !witnesses.contains(&member) {
+            return Err(ConfigError::UnlistedWitness(self.name.clone()));
+        }
+        Ok(Identity { member, cluster: cluster_id(members.keys()), members, witnesses })
+    }
+
+    /// Whether this member is a witness.
+    pub fn is_witness(&self) -> bool {
+        self.witness || self.initial_witnesses.contains(&self.name)
     }
 
     /// The peer URLs of each member of the list.
@@ -365,6 +398,23 @@ mod tests {
         assert_eq!(twice.identity(), Err(ConfigError::DuplicatePeerUrl { url: Url::loopback(2380) }));
         let timings = Config { election_timeout_ms: 100, ..three() }.identity().unwrap_err();
         assert!(matches!(timings, ConfigError::Timings { .. }), "{timings}");
+    }
+
+    #[test]
+    fn witnesses_are_members_that_all_know() {
+        let with = |witness: bool, names: &[&str]| {
+            let initial_witnesses = names.iter().map(ToString::to_string).collect();
+            Config { witness, initial_witnesses, ..three() }
+        };
+        let members = three().identity().unwrap().members;
+        let third = *members.iter().find(|(_, urls)| urls[0] == Url::loopback(32380)).unwrap().0;
+        let identity = with(false, &["n3"]).identity().unwrap();
+        assert_eq!(identity.witnesses, [third].into());
+        assert!(!with(false, &["n3"]).is_witness() && with(false, &["n1"]).is_witness());
+        assert_eq!(with(false, &["n9"]).identity(), Err(ConfigError::UnknownWitness("n9".into())));
+        assert_eq!(with(true, &["n3"]).identity(), Err(ConfigError::UnlistedWitness("n1".into())));
+        let joins = Config { initial_cluster_state: ClusterState::Existing, ..with(true, &[]) };
+        assert!(joins.identity().is_ok());
     }
 
     #[test]

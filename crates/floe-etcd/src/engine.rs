@@ -168,7 +168,10 @@ impl Engine {
                 ProposeError::NotLeader { .. } | ProposeError::Lost => deadline,
                 ProposeError::Busy => deadline.min(start + BUSY_PATIENCE),
                 ProposeError::TooLarge { .. } => return Err(EtcdError::RequestTooLarge.into()),
-                ProposeError::Shutdown | ProposeError::Unknown(UnknownCause::Shutdown) => {
+                // A witness has no engine: it cannot come to that.
+                ProposeError::Witness
+                | ProposeError::Shutdown
+                | ProposeError::Unknown(UnknownCause::Shutdown) => {
                     return Err(EtcdError::Stopped.into());
                 }
                 ProposeError::Unknown(UnknownCause::LeaderChanged) if repeat == Repeat::UntilKnown => {

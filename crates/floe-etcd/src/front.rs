@@ -32,14 +32,17 @@ use crate::service::{
     AuthService, ClusterService, ElectionService, HealthService, KvService, LeaseService, LockService,
     MaintenanceService, WatchService,
 };
+use crate::witness;
 
 /// All services of a member. Cloning it copies handles.
 #[derive(Clone)]
-pub(crate) struct Front {
-    services: Arc<Services>,
+pub(crate) enum Front {
+    Member(Arc<Services>),
+    Witness(Arc<witness::Services>),
 }
 
-struct Services {
+/// Those of a member with data.
+pub(crate) struct Services {
     engine: Arc<Engine>,
     kv: KvServer<KvService>,
     watch: WatchServer<WatchService>,
@@ -53,7 +56,7 @@ struct Services {
     http: Router,
 }
 
-impl Front {
+impl Services {
     pub(crate) fn new(engine: &Arc<Engine>) -> Self {
         let limit = engine.config.max_message_bytes();
         let shared = || Arc::clone(engine);
@@ -63,7 +66,7 @@ impl Front {
                 $server::new($service).max_decoding_message_size(limit).max_encoding_message_size(usize::MAX)
             };
         }
-        let services = Services {
+        Self {
             kv: server!(KvServer, KvService::new(shared())),
             watch: server!(WatchServer, WatchService::new(shared())),
             lease: server!(LeaseServer, LeaseService::new(shared())),
@@ -75,12 +78,9 @@ impl Front {
             health: server!(HealthServer, HealthService::new(shared())),
             http: http::router(shared()),
             engine: shared(),
-        };
-        Self { services: Arc::new(services) }
+        }
     }
-}
 
-impl Services {
     /// What is refused whatever the request says.
     fn refuse(&self, request: &Request<Incoming>) -> Result<(), EtcdError> {
         let headers = request.headers();
@@ -96,6 +96,39 @@ impl Services {
             return Err(EtcdError::NotSupportedForLearner);
         }
         Ok(())
+    }
+
+    fn call(&self, request: Request<Incoming>) -> Answer {
+        let path = request.uri().path();
+        let service =
+            path.strip_prefix('/').and_then(|path| path.split_once('/')).map(|(service, _)| service);
+        macro_rules! grpc {
+            ($server:expr) => {{
+                if let Err(error) = self.refuse(&request) {
+                    return Answer::Ready(Some(error.into()));
+                }
+                Answer::Grpc($server.clone().call(request.map(Body::new)))
+            }};
+        }
+        match service {
+            Some("etcdserverpb.KV") => grpc!(self.kv),
+            Some("etcdserverpb.Watch") => grpc!(self.watch),
+            Some("etcdserverpb.Lease") => grpc!(self.lease),
+            Some("etcdserverpb.Cluster") => grpc!(self.cluster),
+            Some("etcdserverpb.Maintenance") => grpc!(self.maintenance),
+            Some("etcdserverpb.Auth") => grpc!(self.auth),
+            Some("v3electionpb.Election") => grpc!(self.election),
+            Some("v3lockpb.Lock") => grpc!(self.lock),
+            Some("grpc.health.v1.Health") => grpc!(self.health),
+            _ if is_grpc(&request) => {
+                let service = service.unwrap_or_default();
+                Answer::Ready(Some(Status::unimplemented(format!("unknown service {service}"))))
+            }
+            _ => {
+                let mut router = self.http.clone();
+                Answer::Http(Box::pin(async move { router.call(request.map(axum::body::Body::new)).await }))
+            }
+        }
     }
 }
 
@@ -122,41 +155,14 @@ impl hyper::service::Service<Request<Incoming>> for Front {
     type Future = Answer;
 
     fn call(&self, request: Request<Incoming>) -> Answer {
-        let services = &self.services;
-        let path = request.uri().path();
-        let service =
-            path.strip_prefix('/').and_then(|path| path.split_once('/')).map(|(service, _)| service);
-        macro_rules! grpc {
-            ($server:expr) => {{
-                if let Err(error) = services.refuse(&request) {
-                    return Answer::Ready(Some(error.into()));
-                }
-                Answer::Grpc($server.clone().call(request.map(Body::new)))
-            }};
-        }
-        match service {
-            Some("etcdserverpb.KV") => grpc!(services.kv),
-            Some("etcdserverpb.Watch") => grpc!(services.watch),
-            Some("etcdserverpb.Lease") => grpc!(services.lease),
-            Some("etcdserverpb.Cluster") => grpc!(services.cluster),
-            Some("etcdserverpb.Maintenance") => grpc!(services.maintenance),
-            Some("etcdserverpb.Auth") => grpc!(services.auth),
-            Some("v3electionpb.Election") => grpc!(services.election),
-            Some("v3lockpb.Lock") => grpc!(services.lock),
-            Some("grpc.health.v1.Health") => grpc!(services.health),
-            _ if is_grpc(&request) => {
-                let service = service.unwrap_or_default();
-                Answer::Ready(Some(Status::unimplemented(format!("unknown service {service}"))))
-            }
-            _ => {
-                let mut router = services.http.clone();
-                Answer::Http(Box::pin(async move { router.call(request.map(axum::body::Body::new)).await }))
-            }
+        match self {
+            Self::Member(services) => services.call(request),
+            Self::Witness(services) => services.call(request),
         }
     }
 }
 
-fn is_grpc(request: &Request<Incoming>) -> bool {
+pub(crate) fn is_grpc(request: &Request<Incoming>) -> bool {
     let kind = request.headers().get(hyper::header::CONTENT_TYPE);
     kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
 }

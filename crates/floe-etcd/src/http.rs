@@ -33,6 +33,39 @@ pub(crate) fn router(engine: Arc<Engine>) -> Router {
         .merge(live::router(engine))
 }
 
+/// The same of a witness: it lives, and is never ready for clients. `reason` says why and where to go.
+pub(crate) fn witness_router(reason: Arc<dyn Fn() -> String + Send + Sync>) -> Router {
+    Router::new()
+        .route("/health", any(witness_health))
+        .route("/livez", any(witness_livez))
+        .route("/readyz", any(witness_readyz))
+        .route("/version", any(version))
+        .fallback(async || not_found())
+        .layer(map_response(allow_other_origins))
+        .with_state(reason)
+}
+
+type Reason = State<Arc<dyn Fn() -> String + Send + Sync>>;
+
+async fn witness_health(State(reason): Reason, method: Method) -> Response {
+    if method != Method::GET {
+        return only_get();
+    }
+    let body = json!({ "health": "false", "reason": reason() }).to_string();
+    text(StatusCode::SERVICE_UNAVAILABLE, body + "\n")
+}
+
+async fn witness_livez(method: Method) -> Response {
+    if method == Method::GET { text(StatusCode::OK, "ok\n".into()) } else { only_get() }
+}
+
+async fn witness_readyz(State(reason): Reason, method: Method) -> Response {
+    if method != Method::GET {
+        return only_get();
+    }
+    text(StatusCode::SERVICE_UNAVAILABLE, format!("[-]non_witness failed: {}\n\n", reason()))
+}
+
 /// Pages from elsewhere may ask, as etcd lets them by default: what is answered here is no secret from anybody who can
 /// reach the port.
 async fn allow_other_origins(mut response: Response) -> Response {

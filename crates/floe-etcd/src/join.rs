@@ -44,6 +44,16 @@ pub enum JoinError {
         /// Its peer URLs.
         urls: String,
     },
+    /// The member is started as a witness and was not added as one, or the other way round.
+    #[error("{}", other_kind(.name, *.cluster, *.witness))]
+    OtherKind {
+        /// The cluster that runs.
+        cluster: u64,
+        /// This member's name.
+        name: String,
+        /// Whether it was added as a witness.
+        witness: bool,
+    },
     /// The list is not that of the cluster.
     #[error("--initial-cluster does not match the members of cluster {cluster:x}:{}{}", difference("it lacks", .lacks), difference("it has what the cluster has not:", .extra))]
     ListDiffers {
@@ -54,6 +64,16 @@ pub enum JoinError {
         /// Members that are only in the list.
         extra: Vec<String>,
     },
+}
+
+fn other_kind(name: &str, cluster: u64, witness: bool) -> String {
+    if witness {
+        return format!("{name} was added to cluster {cluster:x} as a witness: start it with --witness");
+    }
+    format!(
+        "{name} was added to cluster {cluster:x} as a member with data: start it without --witness, or remove it and add \
+         it with `floe member add --witness`"
+    )
 }
 
 fn listed(tried: &[(String, String)]) -> String {
@@ -68,11 +88,11 @@ fn difference(words: &str, urls: &[String]) -> String {
 pub(crate) async fn identity(config: &Config) -> Result<(Identity, Option<LogId>), StartError> {
     if let Some(owner) = Owner::of(&config.data_dir)? {
         config.check()?;
+        owner.check_kind(&config.data_dir, config.is_witness())?;
         check_flags(config, owner)?;
-        return Ok((
-            Identity { member: owner.member.0, cluster: owner.cluster, members: BTreeMap::new() },
-            None,
-        ));
+        let (member, cluster) = (owner.member.0, owner.cluster);
+        let witnesses = owner.witness.then_some(member).into_iter().collect();
+        return Ok((Identity { member, cluster, members: BTreeMap::new(), witnesses }, None));
     }
     // Says what is wrong with the flags alone, too.
     let alone = config.identity()?;
@@ -134,6 +154,7 @@ pub(crate) fn check_name(
 /// What the flags say of the cluster that runs.
 struct Wanted {
     name: String,
+    witness: bool,
     /// The peer URLs of this member.
     own: Vec<Url>,
     /// Those of the others, member by member.
@@ -151,7 +172,7 @@ impl Wanted {
         if others.is_empty() {
             return Err(JoinError::Alone.into());
         }
-        Ok(Self { name: config.name.clone(), own, others })
+        Ok(Self { name: config.name.clone(), witness: config.is_witness(), own, others })
     }
 
     /// Asks the others until one says that this member belongs to them. Gives up with what was said last.
@@ -208,6 +229,10 @@ impl Wanted {
         let Some(member) = self.own_id(view) else {
             return Err(JoinError::NotAdded { cluster, name: self.name.clone(), urls: joined(&own) });
         };
+        let witness = view.membership.is_witness(member);
+        if witness != self.witness {
+            return Err(JoinError::OtherKind { cluster, name: self.name.clone(), witness });
+        }
         if there != listed {
             let only = |a: &BTreeSet<_>, b| a.difference(b).map(joined).collect();
             let (lacks, extra) = (only(&there, &listed), only(&listed, &there));
@@ -215,7 +240,8 @@ impl Wanted {
         }
         let urls = |texts: &BTreeSet<String>| texts.iter().filter_map(|text| text.parse().ok()).collect();
         let members = members(view).iter().map(|(id, texts)| (id.0, urls(texts))).collect();
-        Ok(Identity { member: member.0, cluster, members })
+        let witnesses = view.membership.witnesses.iter().map(|id| id.0).collect();
+        Ok(Identity { member: member.0, cluster, members, witnesses })
     }
 }
 
@@ -253,6 +279,7 @@ mod tests {
         let urls = |ports: &[u16]| ports.iter().map(|port| Url::loopback(*port)).collect::<Vec<_>>();
         Wanted {
             name: "n3".into(),
+            witness: false,
             own: urls(&[30]),
             others: others.iter().map(|ports| urls(ports)).collect(),
         }
@@ -273,6 +300,20 @@ mod tests {
         assert!(error.contains("has not: http://localhost:25;"), "{error}");
         let error = wanted(&[&[10]]).identity(&view).unwrap_err().to_string();
         assert!(error.ends_with("it lacks http://localhost:20;"), "{error}");
+    }
+
+    #[test]
+    fn a_witness_joins_as_one_and_nobody_else_does() {
+        let mut view = view(&[(11, &[10]), (22, &[20]), (33, &[30])]);
+        let mut wanted = wanted(&[&[10], &[20]]);
+        wanted.witness = true;
+        let error = wanted.identity(&view).unwrap_err().to_string();
+        assert!(error.contains("as a member with data: start it without --witness"), "{error}");
+        view.membership.witnesses.insert(NodeId(33));
+        assert_eq!(wanted.identity(&view).unwrap().witnesses, [33].into());
+        wanted.witness = false;
+        let error = wanted.identity(&view).unwrap_err().to_string();
+        assert!(error.ends_with("as a witness: start it with --witness"), "{error}");
     }
 
     #[test]

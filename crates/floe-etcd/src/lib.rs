@@ -28,6 +28,7 @@ mod sessions;
 mod url;
 mod validate;
 pub mod version;
+mod witness;
 
 pub use config::{ClusterState, Config, ConfigError, Identity};
 pub use errors::EtcdError;

@@ -64,6 +64,7 @@ impl Roll {
             peer_ur_ls: self.membership.addresses.get(&id).map(urls_of).unwrap_or_default(),
             client_ur_ls: info.map(|info| info.client_urls.clone()).unwrap_or_default(),
             is_learner: is_learner(&self.membership, id),
+            is_witness: self.membership.is_witness(id),
         }
     }
 
@@ -86,6 +87,23 @@ impl Roll {
         let learners = self.membership.learners.len() - self.membership.auto_promote.len();
         if learner && learners >= limits.learners_max {
             return Err(EtcdError::TooManyLearners);
+        }
+        Ok(())
+    }
+
+    /// Whether a member is a witness.
+    pub(crate) fn has_witnesses(&self) -> bool {
+        !self.membership.witnesses.is_empty()
+    }
+
+    /// Why a witness may not be added although another voter may, if so.
+    pub(crate) fn check_witness(&self) -> Result<(), &'static str> {
+        // The core allows it, but counts the newcomer: nothing could be committed before it runs, and afterwards, two who
+        // need each other are no safer than one alone.
+        if self.voters().len() < 2 {
+            return Err(
+                "a witness beside a single member makes nothing safer: add a second member with data first",
+            );
         }
         Ok(())
     }
@@ -160,9 +178,25 @@ pub(crate) fn is_learner(membership: &Membership, id: NodeId) -> bool {
     membership.learners.contains(&id) && !membership.auto_promote.contains(&id)
 }
 
+/// What a new member is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// With data and, once it has caught up, with a vote.
+    Voter,
+    /// With data, and without a vote until it is promoted.
+    Learner,
+    /// With a vote, and without data.
+    Witness,
+}
+
 /// The operation that adds a member.
-pub(crate) fn addition(node: NodeId, urls: &[Url], learner: bool) -> MembershipOperation {
-    MembershipOperation::AddLearner { node, address: address(urls), auto_promote: !learner }
+pub(crate) fn addition(node: NodeId, urls: &[Url], kind: Kind) -> MembershipOperation {
+    let address = address(urls);
+    match kind {
+        Kind::Voter => MembershipOperation::AddLearner { node, address, auto_promote: true },
+        Kind::Learner => MembershipOperation::AddLearner { node, address, auto_promote: false },
+        Kind::Witness => MembershipOperation::AddWitness { node, address },
+    }
 }
 
 /// The URLs of a member as the membership holds them: `host:port,host:port`.
@@ -235,6 +269,17 @@ mod tests {
         members.membership.auto_promote.insert(NodeId(7));
         assert_eq!(members.check_add(&[url(99)], true, STRICT), Ok(()));
         assert!(!members.member(NodeId(7)).is_learner);
+    }
+
+    #[test]
+    fn a_witness_is_listed_as_one_and_needs_two_beside_it() {
+        let mut members = roll(&[UP, UP, UP]);
+        members.membership.witnesses.insert(NodeId(3));
+        let kinds: Vec<_> = members.list().iter().map(|member| member.is_witness).collect();
+        assert_eq!(kinds, [false, false, true]);
+        assert_eq!(members.check_promote(NodeId(3), STRICT), Err(EtcdError::MemberNotLearner));
+        assert!(roll(&[UP]).check_witness().is_err());
+        assert_eq!(roll(&[UP, UP]).check_witness(), Ok(()));
     }
 
     #[test]

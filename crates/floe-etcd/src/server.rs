@@ -1,7 +1,7 @@
 //! One member: opens the store, joins the cluster, serves clients, and stops.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
@@ -15,13 +15,14 @@ use tokio::task::JoinHandle;
 use crate::background;
 use crate::config::{Config, ConfigError, Identity};
 use crate::engine::{Clock, Engine};
-use crate::front::Front;
+use crate::front::{Front, Services};
 use crate::join::{self, JoinError};
 use crate::listener::{self, Workers};
 use crate::machine::Machine;
 use crate::service;
 use crate::sessions::Stamps;
 use crate::url::Url;
+use crate::witness::{self, Witness};
 
 /// The store's file in the data directory.
 const STORE_FILE: &str = "store.redb";
@@ -86,9 +87,17 @@ pub enum StartError {
     Threads(io::Error),
 }
 
+/// What a member is made of.
+enum Kind {
+    /// It has a store.
+    WithData(Arc<Engine>),
+    /// It only votes.
+    Witness(Arc<Witness>),
+}
+
 /// A running member.
 pub struct Server {
-    engine: Arc<Engine>,
+    kind: Kind,
     client_urls: Vec<Url>,
     stop: watch::Sender<bool>,
     ready: watch::Receiver<bool>,
@@ -102,17 +111,29 @@ impl Server {
     /// see [`Server::wait_ready`].
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let (identity, joined) = join::identity(&config).await?;
+        let mut node = node_config(&config, &identity)?;
+        node.joined = joined;
         let mut listeners = Vec::new();
         for url in &config.listen_client_urls {
             let listen = |error| StartError::Listen { url: url.clone(), error };
             listeners.push(listener::listen(url.resolve().map_err(listen)?).map_err(listen)?);
         }
+        if config.is_witness() {
+            return Self::start_witness(config, identity, node, listeners).await;
+        }
+        Self::start_with_data(config, identity, node, listeners).await
+    }
+
+    async fn start_with_data(
+        config: Config,
+        identity: Identity,
+        node: NodeConfig,
+        listeners: Vec<TcpListener>,
+    ) -> Result<Self, StartError> {
         let client_urls = advertised(&config, &listeners);
         let store = open_store(&config)?;
         let reader = store.reader();
         join::check_name(&config, &identity, &reader.members())?;
-        let mut node = node_config(&config, &identity)?;
-        node.joined = joined;
         let late: Arc<OnceLock<Weak<Engine>>> = Arc::default();
         let answerer = Arc::clone(&late);
         let handle = Builder::new(node)
@@ -136,7 +157,7 @@ impl Server {
         });
         // Weak: the node keeps what answers, and must not keep itself alive through it.
         late.get_or_init(|| Arc::downgrade(&engine));
-        let front = Front::new(&engine);
+        let front = Front::Member(Arc::new(Services::new(&engine)));
         let workers = Workers::start(&engine.config, listeners, &front, &engine.stopping);
         let workers = Mutex::new(workers.map_err(StartError::Threads)?);
         let (publish, ready) = watch::channel(false);
@@ -144,7 +165,26 @@ impl Server {
             tokio::spawn(background::publish(Arc::clone(&engine), info, publish)),
             tokio::spawn(background::expire_leases(Arc::clone(&engine))),
         ]);
-        Ok(Self { engine, client_urls, stop, ready, workers, background })
+        Ok(Self { kind: Kind::WithData(engine), client_urls, stop, ready, workers, background })
+    }
+
+    async fn start_witness(
+        config: Config,
+        identity: Identity,
+        node: NodeConfig,
+        listeners: Vec<TcpListener>,
+    ) -> Result<Self, StartError> {
+        let client_urls = advertised(&config, &listeners);
+        let handle = Builder::new(node).start_witness().await?;
+        let (stop, stopping) = watch::channel(false);
+        let urls = client_urls.iter().map(ToString::to_string).collect();
+        let witness = Arc::new(Witness::new(config, identity, handle, stopping, urls));
+        let front = Front::Witness(Arc::new(witness::Services::new(&witness)));
+        let workers = Workers::start(&witness.config, listeners, &front, &witness.stopping);
+        let workers = Mutex::new(workers.map_err(StartError::Threads)?);
+        let (publish, ready) = watch::channel(false);
+        let background = Mutex::new(vec![tokio::spawn(Arc::clone(&witness).keep_known(publish))]);
+        Ok(Self { kind: Kind::Witness(witness), client_urls, stop, ready, workers, background })
     }
 
     /// Where clients reach this member, with the ports that were taken.
@@ -154,12 +194,18 @@ impl Server {
 
     /// Who this member is.
     pub fn identity(&self) -> &Identity {
-        &self.engine.identity
+        match &self.kind {
+            Kind::WithData(engine) => &engine.identity,
+            Kind::Witness(witness) => &witness.identity,
+        }
     }
 
     /// The member of the cluster below: status and leadership.
     pub fn handle(&self) -> &Handle<Reply> {
-        &self.engine.handle
+        match &self.kind {
+            Kind::WithData(engine) => &engine.handle,
+            Kind::Witness(witness) => &witness.handle,
+        }
     }
 
     /// Resolves when the member belongs to a cluster with a leader and is known to it by its name. From then on requests
@@ -173,7 +219,7 @@ impl Server {
     /// Resolves when the member below has stopped, and says why: because it was asked to, or because it cannot go on, as
     /// after a failed disk. The process should end then.
     pub async fn stopped(&self) -> Stopped {
-        self.engine.handle.stopped().await
+        self.handle().stopped().await
     }
 
     /// Stops: clients are sent elsewhere, requests under way may finish, leadership is handed over, everything is made
@@ -186,13 +232,17 @@ impl Server {
             // Ends with the news of its abortion; what matters is that it holds the store no more.
             let _ = task.await;
         }
-        self.engine.handle.shutdown().await;
+        self.handle().shutdown().await;
     }
 }
 
 impl std::fmt::Debug for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Server").field("name", &self.engine.config.name).finish_non_exhaustive()
+        let name = match &self.kind {
+            Kind::WithData(engine) => &engine.config.name,
+            Kind::Witness(witness) => &witness.config.name,
+        };
+        f.debug_struct("Server").field("name", name).finish_non_exhaustive()
     }
 }
 
@@ -205,7 +255,7 @@ async fn answer(engine: Option<Arc<Engine>>, question: Bytes) -> Bytes {
 }
 
 /// The URLs to advertise, with the ports that were really taken where the configuration left them open.
-fn advertised(config: &Config, listeners: &[std::net::TcpListener]) -> Vec<Url> {
+fn advertised(config: &Config, listeners: &[TcpListener]) -> Vec<Url> {
     let taken =
         listeners.first().and_then(|listener| listener.local_addr().ok()).map_or(0, |address| address.port());
     let urls = config.advertise_client_urls.iter();
@@ -228,6 +278,7 @@ fn node_config(config: &Config, identity: &Identity) -> Result<NodeConfig, Start
         node.listen.push(address.map_err(|error| StartError::Listen { url: url.clone(), error })?);
     }
     node.members = identity.addresses();
+    node.witnesses = identity.witnesses.iter().copied().map(NodeId).collect();
     node.snapshot_log_bytes = config.snapshot_log_bytes;
     node.snapshot_trailing_bytes = config.snapshot_trailing_bytes;
     node.snapshot_bytes_per_second = config.snapshot_bytes_per_second;

@@ -85,7 +85,7 @@ impl Owner {
 
 impl Owner {
     /// Refuses a start of the other kind of member: a witness, or one with data.
-    pub(crate) fn check_kind(&self, data_dir: &Path, witness: bool) -> Result<(), StartError> {
+    pub fn check_kind(&self, data_dir: &Path, witness: bool) -> Result<(), StartError> {
         if self.witness == witness {
             return Ok(());
         }

@@ -57,9 +57,13 @@ The new member receives the data first and becomes a voter by itself when it has
 the cluster is never less safe in between. With --learner it stays without a vote until
 `floe member promote`; it then answers only reads of its own data (--serializable).
 
+With --witness it votes from the beginning and holds no data, so that two members and a witness
+bear the loss of any one of the three, with two copies of the data. It is a witness for ever.
+
 Examples:
   floe member add n4 --peer-urls http://10.0.0.4:2380
-  floe member add n4 --peer-urls http://10.0.0.4:2380 --learner")]
+  floe member add n4 --peer-urls http://10.0.0.4:2380 --learner
+  floe member add w1 --peer-urls http://10.0.0.9:2380 --witness")]
 struct Add {
     /// What the new member will be called
     #[arg(value_name = "NAME")]
@@ -73,6 +77,9 @@ struct Add {
     /// With --learner: promote it by itself once it has caught up, as without --learner
     #[arg(long, requires = "learner")]
     auto_promote: bool,
+    /// Add it as a witness, which votes and holds no data
+    #[arg(long, conflicts_with = "learner")]
+    witness: bool,
     #[command(flatten)]
     connection: Connection,
 }
@@ -128,14 +135,19 @@ async fn listed(connection: &Connection) -> Result<MemberListResponse, Failure> 
     Ok(reply.into_inner())
 }
 
-async fn add(Add { name, peer_urls, learner, auto_promote, connection }: Add) -> Result<(), Failure> {
+async fn add(
+    Add { name, peer_urls, learner, auto_promote, witness, connection }: Add,
+) -> Result<(), Failure> {
     let is_learner = learner && !auto_promote;
-    let request = MemberAddRequest { peer_ur_ls: peer_urls.clone(), is_learner };
+    let request = MemberAddRequest { peer_ur_ls: peer_urls.clone(), is_learner, is_witness: witness };
     let call = async |channel| ClusterClient::new(channel).member_add(request.clone()).await;
     let reply = connection.write(call).await?.into_inner();
     let id = reply.member.as_ref().map_or(0, |member| member.id);
     let text = match to_start(&name, id, &peer_urls, &reply.members) {
-        Ok(flags) => format!("Member {id:x} is added. Start it with:\n\n  {flags}\n"),
+        Ok(flags) => {
+            let kind = if witness { " \\\n    --witness" } else { "" };
+            format!("Member {id:x} is added. Start it with:\n\n  {flags}{kind}\n")
+        }
         Err(unnamed) => format!(
             "Member {id:x} is added. Start members {unnamed} first: the list of all members, which it needs, has to name \
              them.\n"

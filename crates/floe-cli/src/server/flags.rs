@@ -17,6 +17,10 @@ pub(crate) struct Flags {
     /// Where everything durable lives [default: floe-data/NAME]
     #[arg(long, value_name = "DIR", help_heading = "Member")]
     pub(crate) data_dir: Option<PathBuf>,
+    /// Vote and hold no data: two members and a witness bear the loss of any one. For ever: given at each start
+    #[arg(long, value_name = "BOOL", action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", help_heading = "Member")]
+    pub(crate) witness: Option<bool>,
     /// Where to listen for clients [default: http://localhost:2379]
     #[arg(long, value_name = "URLS", value_delimiter = ',', help_heading = "Member")]
     pub(crate) listen_client_urls: Option<Vec<String>>,
@@ -36,6 +40,9 @@ pub(crate) struct Flags {
     /// Whether this start makes the cluster, or it runs already and this member was added to it
     #[arg(long, value_name = "STATE", help_heading = "Cluster")]
     pub(crate) initial_cluster_state: Option<State>,
+    /// Names of the witnesses in --initial-cluster; the same on each member of a new cluster
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', help_heading = "Cluster")]
+    pub(crate) initial_witnesses: Option<Vec<String>>,
     /// A text that keeps clusters with equal addresses apart [default: etcd-cluster]
     #[arg(long, value_name = "TEXT", help_heading = "Cluster")]
     pub(crate) initial_cluster_token: Option<String>,
@@ -184,6 +191,8 @@ impl Flags {
                 None | Some(State::New) => ClusterState::New,
                 Some(State::Existing) => ClusterState::Existing,
             },
+            witness: self.witness.unwrap_or(defaults.witness),
+            initial_witnesses: self.initial_witnesses.clone().unwrap_or(defaults.initial_witnesses),
             initial_cluster_token: self
                 .initial_cluster_token
                 .clone()

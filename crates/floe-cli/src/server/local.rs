@@ -18,6 +18,10 @@ pub(crate) enum LocalError {
     OfOneMember(&'static str),
     #[error("--base-port {0} leaves no room for the last member's ports")]
     NoRoom(u16),
+    #[error(
+        "of {members} members no more than {most} may be witnesses: a majority of them would hold no data"
+    )]
+    Witnesses { members: u16, most: u16 },
     #[error(transparent)]
     Flags(#[from] FlagsError),
 }
@@ -44,8 +48,17 @@ fn ports(member: u16, base_port: Option<u16>) -> Result<(u16, u16), LocalError> 
     Ok((client, peer))
 }
 
-/// The configurations of all members. Flags that are not about one member hold for each.
-pub(crate) fn configs(size: u16, base_port: Option<u16>, flags: &Flags) -> Result<Vec<Config>, LocalError> {
+/// The configurations of all members, the last ones of which are witnesses. Flags that are not about one member hold for
+/// each.
+pub(crate) fn configs(
+    size: u16,
+    witnesses: u16,
+    base_port: Option<u16>,
+    flags: &Flags,
+) -> Result<Vec<Config>, LocalError> {
+    if witnesses > size / 2 {
+        return Err(LocalError::Witnesses { members: size, most: size / 2 });
+    }
     if let Some(flag) = of_one_member(flags) {
         return Err(LocalError::OfOneMember(flag));
     }
@@ -57,6 +70,8 @@ pub(crate) fn configs(size: u16, base_port: Option<u16>, flags: &Flags) -> Resul
         members.push((format!("n{}", member + 1), url(client), url(peer)));
     }
     let cluster: Vec<String> = members.iter().map(|(name, _, peer)| format!("{name}={peer}")).collect();
+    let with_data = usize::from(size - witnesses);
+    let witnesses: Vec<String> = members[with_data..].iter().map(|(name, ..)| name.clone()).collect();
     let mut configs = Vec::new();
     for (name, client, peer) in &members {
         let own = Flags {
@@ -66,6 +81,7 @@ pub(crate) fn configs(size: u16, base_port: Option<u16>, flags: &Flags) -> Resul
             listen_peer_urls: Some(vec![peer.clone()]),
             initial_cluster: Some(cluster.join(",")),
             trace: flags.trace.as_deref().map(|file| of_member(file, name)),
+            initial_witnesses: Some(witnesses.clone()),
             ..flags.clone()
         };
         let config = own.config(Config::default(), |name| Path::new(DATA).join(name))?;
@@ -92,6 +108,8 @@ fn of_one_member(flags: &Flags) -> Option<&'static str> {
         ("initial-advertise-peer-urls", flags.initial_advertise_peer_urls.is_some()),
         ("initial-cluster", flags.initial_cluster.is_some()),
         ("initial-cluster-state", flags.initial_cluster_state.is_some()),
+        ("witness", flags.witness.is_some()),
+        ("initial-witnesses", flags.initial_witnesses.is_some()),
     ];
     given.into_iter().find(|(_, given)| *given).map(|(name, _)| name)
 }
@@ -140,7 +158,7 @@ mod tests {
     #[test]
     fn three_members_know_each_other_and_share_the_other_flags() {
         let flags = Flags { election_timeout: Some(500), ..Flags::default() };
-        let configs = configs(3, None, &flags).unwrap();
+        let configs = configs(3, 0, None, &flags).unwrap();
         let identities: Vec<_> = configs.iter().map(|config| config.identity().unwrap()).collect();
         assert!(identities.iter().all(|identity| identity.cluster == identities[0].cluster));
         assert_ne!(identities[0].member, identities[1].member);
@@ -155,9 +173,18 @@ mod tests {
     }
 
     #[test]
+    fn the_last_members_are_the_witnesses() {
+        let configs = |size, witnesses| configs(size, witnesses, None, &Flags::default());
+        let kinds: Vec<_> = configs(3, 1).unwrap().iter().map(Config::is_witness).collect();
+        assert_eq!(kinds, [false, false, true]);
+        assert!(matches!(configs(3, 2), Err(LocalError::Witnesses { members: 3, most: 1 })));
+        assert!(configs(1, 1).is_err() && configs(5, 2).is_ok());
+    }
+
+    #[test]
     fn flags_of_one_member_are_refused() {
         let flags = Flags { name: Some("x".into()), ..Flags::default() };
-        assert!(matches!(configs(3, None, &flags), Err(LocalError::OfOneMember("name"))));
+        assert!(matches!(configs(3, 0, None, &flags), Err(LocalError::OfOneMember("name"))));
         assert!(size("2").is_err() && size("3") == Ok(3));
     }
 

@@ -22,6 +22,9 @@ Examples:
     --listen-client-urls http://10.0.0.1:2379 --listen-peer-urls http://10.0.0.1:2380 \\
     --initial-cluster n1=http://10.0.0.1:2380,n2=http://10.0.0.2:2380,n3=http://10.0.0.3:2380
 
+  floe serve --cluster 3 --witnesses 1
+                                    the same with two copies of the data
+
 Every flag may come from a variable: --data-dir from FLOE_DATA_DIR or ETCD_DATA_DIR.
 FLOE_LOG or RUST_LOG set the log in detail. Ctrl-C or SIGTERM hands the leadership over and
 stops; a second one stops at once. Called through a link named `etcd`, the binary takes etcd's
@@ -33,6 +36,9 @@ pub(crate) struct Arguments {
     /// Its first client port; the peers' is the next one, and the next member's ten further
     #[arg(long, value_name = "PORT", requires = "cluster", help_heading = "Cluster on this machine")]
     base_port: Option<u16>,
+    /// So many of its members, the last ones, are witnesses [default: 0]
+    #[arg(long, value_name = "N", requires = "cluster", help_heading = "Cluster on this machine")]
+    witnesses: Option<u16>,
     #[command(flatten)]
     flags: Flags,
 }
@@ -45,7 +51,7 @@ pub(crate) fn main(arguments: &Arguments) -> ExitCode {
             Err(error) => wrong(&error),
         };
     };
-    match local::configs(size, arguments.base_port, &arguments.flags) {
+    match local::configs(size, arguments.witnesses.unwrap_or(0), arguments.base_port, &arguments.flags) {
         Ok(configs) => {
             let data = arguments.flags.data_dir.clone().unwrap_or_else(|| PathBuf::from(DATA));
             run::main(configs, move |members| local::announce(members, &data))

@@ -607,6 +607,9 @@ pub struct Member {
     pub client_ur_ls: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(bool, tag = "5")]
     pub is_learner: bool,
+    /// floe's own, with a number that etcd is far from: its clients pass over it. The member votes and holds no data.
+    #[prost(bool, tag = "8001")]
+    pub is_witness: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MemberAddRequest {
@@ -614,6 +617,9 @@ pub struct MemberAddRequest {
     pub peer_ur_ls: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(bool, tag = "2")]
     pub is_learner: bool,
+    /// floe's own, as in Member.
+    #[prost(bool, tag = "8001")]
+    pub is_witness: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct MemberAddResponse {
@@ -847,6 +853,9 @@ pub struct StatusResponse {
     pub db_size_quota: i64,
     #[prost(message, optional, tag = "13")]
     pub downgrade_info: ::core::option::Option<DowngradeInfo>,
+    /// floe's own, as in Member.
+    #[prost(bool, tag = "8001")]
+    pub is_witness: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DowngradeInfo {

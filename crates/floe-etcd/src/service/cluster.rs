@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use floe::{AskError, ChangeError, Membership, MembershipChange, MembershipOperation, NodeId};
+use floe_mvcc::{Command, MemberInfo};
 use prost::Message;
 use sha1::{Digest, Sha1};
 use tokio::time::{Instant, sleep};
@@ -18,11 +19,14 @@ use crate::engine::Engine;
 use crate::errors::EtcdError;
 use crate::proto::etcdserverpb as pb;
 use crate::proto::etcdserverpb::cluster_server::Cluster;
-use crate::roll::{self, Limits, Roll};
+use crate::roll::{self, Kind, Limits, Roll};
 use crate::url::Url;
 
 /// The first byte of a question of this service.
 pub(crate) const ASK_CHANGE: u8 = 3;
+/// The first byte of a witness's question, which says who it is and asks who is in the cluster. It cannot publish itself,
+/// and has no store to look into. The rest is etcd's message for a member.
+pub(crate) const ASK_MEMBERS: u8 = 4;
 
 const ADD: u8 = 1;
 const REMOVE: u8 = 2;
@@ -44,7 +48,7 @@ pub(crate) struct ClusterService {
 /// A change that a client asks for.
 #[derive(Clone, Debug, PartialEq)]
 enum Wish {
-    Add { id: NodeId, urls: Vec<Url>, learner: bool },
+    Add { id: NodeId, urls: Vec<Url>, kind: Kind },
     Remove { id: NodeId },
     Update { id: NodeId, urls: Vec<Url> },
     Promote { id: NodeId },
@@ -106,6 +110,36 @@ pub(crate) async fn answer(engine: &Engine, mut question: Bytes) -> Bytes {
         Ok(kind) => change_here(engine, kind, question).await,
         Err(_) => Some(Err(EtcdError::NotCapable.into())),
     };
+    write_answer(outcome)
+}
+
+/// Answers a witness: makes its name and client URLs known, and lists the members. Called on the leader.
+pub(crate) async fn answer_witness(engine: &Engine, question: Bytes) -> Bytes {
+    let outcome = match pb::Member::decode(question) {
+        Ok(witness) => introduce(engine, witness).await,
+        Err(_) => Some(Err(EtcdError::NotCapable.into())),
+    };
+    write_answer(outcome)
+}
+
+async fn introduce(engine: &Engine, witness: pb::Member) -> Option<Outcome> {
+    // Everything that was committed before is known here then, and so is whether this member leads.
+    if engine.handle.read().await.is_err() || !engine.handle.is_leader() {
+        return None;
+    }
+    let info = MemberInfo { id: witness.id, name: witness.name, client_urls: witness.client_ur_ls };
+    let is_member = engine.handle.status().membership.is_witness(NodeId(info.id));
+    if is_member
+        && !engine.reader.members().contains(&info)
+        && let Err(status) = engine.propose(&Command::PublishMember(info)).await
+    {
+        return Some(Err(status));
+    }
+    let members = Roll::new(&engine.handle.status(), engine.reader.members()).list();
+    Some(Ok(pb::MemberAddResponse { header: Some(engine.header(0)), member: None, members }))
+}
+
+fn write_answer(outcome: Option<Outcome>) -> Bytes {
     let mut bytes = BytesMut::new();
     match outcome {
         Some(Ok(response)) => {
@@ -122,8 +156,8 @@ pub(crate) async fn answer(engine: &Engine, mut question: Bytes) -> Bytes {
     bytes.freeze()
 }
 
-/// Reads what [`answer`] wrote. `None`: that member did not lead, and nothing happened.
-fn read_answer(mut answer: Bytes) -> Option<Outcome> {
+/// Reads what the leader answered. `None`: that member did not lead, and nothing happened.
+pub(crate) fn read_answer(mut answer: Bytes) -> Option<Result<pb::MemberAddResponse, Status>> {
     // A leader that is only starting has nobody to answer yet.
     let Ok(first) = answer.try_get_u8() else { return None };
     match first {
@@ -156,6 +190,9 @@ async fn fulfil(engine: &Engine, wish: &Wish) -> Option<Outcome> {
             return None;
         }
         let roll = Roll::new(&engine.handle.status(), engine.reader.members());
+        if let Err(reason) = wish.check_kind(&roll) {
+            return Some(Err(Status::failed_precondition(format!("floe: {reason}"))));
+        }
         let change = match wish.check(&roll, engine.config.membership_limits()) {
             Err(EtcdError::Unhealthy) if Instant::now() < patience => {
                 sleep(PAUSE).await;
@@ -187,6 +224,9 @@ async fn fulfil(engine: &Engine, wish: &Wish) -> Option<Outcome> {
             ChangeError::Pending | ChangeError::Busy => EtcdError::TooManyRequests,
             ChangeError::NotCaughtUp { .. } | ChangeError::Silent { .. } => EtcdError::LearnerNotReady,
             ChangeError::Unhealthy { .. } => EtcdError::Unhealthy,
+            ChangeError::Invalid(reason) if wish.concerns_witnesses(&roll) => {
+                return Some(Err(Status::failed_precondition(format!("floe: {reason}"))));
+            }
             // The last voter, which only force could remove: then, nobody would be left.
             ChangeError::Invalid(_) => EtcdError::MemberNotEnoughStarted,
             ChangeError::Shutdown => EtcdError::Stopped,
@@ -208,7 +248,14 @@ impl Wish {
             ADD => {
                 let request = pb::MemberAddRequest::decode(request).map_err(malformed)?;
                 let urls = urls(&request.peer_ur_ls)?;
-                Self::Add { id: new_id(&urls), urls, learner: request.is_learner }
+                let kind = match (request.is_learner, request.is_witness) {
+                    (false, false) => Kind::Voter,
+                    (true, false) => Kind::Learner,
+                    (false, true) => Kind::Witness,
+                    // It has no data to learn with.
+                    (true, true) => return Err(EtcdError::NotCapable),
+                };
+                Self::Add { id: new_id(&urls), urls, kind }
             }
             REMOVE => {
                 let request = pb::MemberRemoveRequest::decode(request).map_err(malformed)?;
@@ -226,12 +273,25 @@ impl Wish {
         })
     }
 
+    /// Whether a member of that kind makes sense here.
+    fn check_kind(&self, roll: &Roll) -> Result<(), &'static str> {
+        match self {
+            Self::Add { kind: Kind::Witness, .. } => roll.check_witness(),
+            Self::Add { .. } | Self::Remove { .. } | Self::Update { .. } | Self::Promote { .. } => Ok(()),
+        }
+    }
+
+    /// Whether the core may have refused it for the witnesses that there are, or would be.
+    fn concerns_witnesses(&self, roll: &Roll) -> bool {
+        matches!(self, Self::Add { kind: Kind::Witness, .. }) || roll.has_witnesses()
+    }
+
     /// What to do to the membership, if it may be done; nothing, if all is as it is wished already.
     fn check(&self, roll: &Roll, limits: Limits) -> Result<Option<MembershipOperation>, EtcdError> {
         Ok(match self {
-            Self::Add { id, urls, learner } => {
-                roll.check_add(urls, *learner, limits)?;
-                Some(roll::addition(*id, urls, *learner))
+            Self::Add { id, urls, kind } => {
+                roll.check_add(urls, *kind == Kind::Learner, limits)?;
+                Some(roll::addition(*id, urls, *kind))
             }
             Self::Remove { id } => {
                 roll.check_remove(*id, limits)?;
@@ -361,7 +421,7 @@ mod tests {
     fn wishes_without_sense_are_refused() {
         let add = |urls: &[&str]| {
             let peer_ur_ls = urls.iter().map(ToString::to_string).collect();
-            let request = pb::MemberAddRequest { peer_ur_ls, is_learner: false };
+            let request = pb::MemberAddRequest { peer_ur_ls, ..Default::default() };
             Wish::read(ADD, request.encode_to_vec().into())
         };
         assert_eq!(add(&[]), Err(EtcdError::MemberBadUrls));

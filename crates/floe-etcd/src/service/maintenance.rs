@@ -95,6 +95,7 @@ impl Maintenance for MaintenanceService {
             storage_version: version::STORAGE.into(),
             db_size_quota: self.engine.config.quota().map_or(-1, u64::cast_signed),
             downgrade_info: Some(pb::DowngradeInfo::default()),
+            is_witness: false,
         }))
     }
 

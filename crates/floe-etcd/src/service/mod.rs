@@ -19,7 +19,7 @@ mod until;
 mod watch;
 
 pub(crate) use auth::AuthService;
-pub(crate) use cluster::ClusterService;
+pub(crate) use cluster::{ASK_MEMBERS, ClusterService, read_answer};
 pub(crate) use election::ElectionService;
 pub(crate) use health::HealthService;
 pub(crate) use kv::KvService;
@@ -32,6 +32,7 @@ pub(crate) use watch::WatchService;
 pub(crate) async fn answer(engine: Arc<Engine>, question: Bytes) -> Bytes {
     match question.first() {
         Some(&cluster::ASK_CHANGE) => cluster::answer(&engine, question.slice(1..)).await,
+        Some(&ASK_MEMBERS) => cluster::answer_witness(&engine, question.slice(1..)).await,
         Some(_) | None => lease::answer(engine, question).await,
     }
 }

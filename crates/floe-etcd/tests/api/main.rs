@@ -12,3 +12,4 @@ mod members;
 mod sessions;
 mod txn;
 mod watch;
+mod witness;

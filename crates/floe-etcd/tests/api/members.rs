@@ -12,7 +12,8 @@ use tonic::{Code, Response, Status};
 use crate::harness::{Member, fails, free_port, get, joining, local, put, single, soon, three, until};
 
 async fn add(via: &Member, port: u16, is_learner: bool) -> Result<Response<MemberAddResponse>, Status> {
-    let request = MemberAddRequest { peer_ur_ls: vec![local(port).to_string()], is_learner };
+    let request =
+        MemberAddRequest { peer_ur_ls: vec![local(port).to_string()], is_learner, is_witness: false };
     soon(via.cluster().member_add(request)).await
 }
 
@@ -118,7 +119,7 @@ async fn changes_are_refused_in_etcds_words() {
     let taken = members[1].config().initial_advertise_peer_urls[0].port();
     let text = "etcdserver: Peer URLs already exists";
     fails(add(any, taken, false).await, Code::FailedPrecondition, text);
-    let request = MemberAddRequest { peer_ur_ls: vec!["nowhere".into()], is_learner: false };
+    let request = MemberAddRequest { peer_ur_ls: vec!["nowhere".into()], ..Default::default() };
     let text = "etcdserver: given member URLs are invalid";
     fails(any.cluster().member_add(request).await, Code::InvalidArgument, text);
 
