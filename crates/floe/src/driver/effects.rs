@@ -1,6 +1,6 @@
 //! What the core asks for, done: the second half of a turn.
 
-use floe_raft::{Alarm, Effect, Entry, LogId, NodeId, ProposalId, RoleKind, Term, Time};
+use floe_raft::{Alarm, Effect, Entry, LogId, Message, NodeId, ProposalId, RoleKind, Term, Time};
 
 use crate::apply_thread::ApplyWork;
 use crate::error::{Failure, ProposeError, ReadError, UnknownCause};
@@ -22,6 +22,9 @@ impl<R: Send + 'static> Driver<R> {
                     self.parts.tracer.writing(&write);
                     self.recent.writing(&write);
                     self.log_work.push(LogWork::Write(write));
+                }
+                Effect::Send(envelope) if matches!(envelope.message, Message::TimeoutNow { .. }) => {
+                    self.invite(now, envelope);
                 }
                 // Dropped when the peer is not connected: the core repeats what it must.
                 Effect::Send(envelope) => {

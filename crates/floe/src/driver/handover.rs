@@ -4,11 +4,15 @@
 //! before the core hands over, the leader asks every member to pass nothing more on to it, and waits, shortly, until
 //! each says so: their word stands behind their last commands on the connection, which are then answered before the
 //! campaign of the next leader begins. Members refuse meanwhile, and a refusal is definite.
+//!
+//! A handover that the core begins by itself, for a preferred member or because the own disk hangs, is met where it
+//! would take effect: its invitation is kept back until the others have said so. To the core that is a network which
+//! is slow for a moment, and an invitation that comes late is of no effect by its own terms.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use floe_raft::{NodeId, Term, Time};
+use floe_raft::{Envelope, NodeId, Term, Time};
 
 use crate::completion::Completer;
 use crate::error::TransferError;
@@ -16,10 +20,28 @@ use crate::frame::Frame;
 
 use super::Driver;
 
+/// What is done once nobody passes anything on any more.
+#[derive(Debug)]
+enum Then {
+    /// Have the core hand over to this member.
+    Transfer(NodeId),
+    /// Send the invitation that the core made by itself.
+    Invite(Envelope),
+}
+
+impl Then {
+    fn to(&self) -> NodeId {
+        match self {
+            Self::Transfer(to) => *to,
+            Self::Invite(envelope) => envelope.to,
+        }
+    }
+}
+
 /// A handover that waits for the other members.
 #[derive(Debug)]
 pub(super) struct Handover {
-    to: NodeId,
+    then: Then,
     token: u64,
     /// Those that have not said that they pass nothing more on.
     awaiting: BTreeSet<NodeId>,
@@ -62,28 +84,59 @@ impl<R: Send + 'static> Driver<R> {
         if to == node.id() || !node.membership().may_lead(to) {
             return Err(TransferError::BadTarget(to));
         }
-        match self.handover.as_ref().map(|handover| handover.to).or(node.status().transfer_to) {
+        match self.handover.as_ref().map(|handover| handover.then.to()).or(node.status().transfer_to) {
             Some(under_way) if under_way == to => return Ok(()),
             Some(_) => return Err(TransferError::Busy),
             None => {}
         }
+        let handover = self.ask_for_pause(now, Then::Transfer(to));
+        self.handover = Some(handover);
+        Ok(())
+    }
+
+    fn ask_for_pause(&mut self, now: Time, then: Then) -> Handover {
         self.handover_token += 1;
         let token = self.handover_token;
         let asked = |&peer: &NodeId| self.parts.transport.send(peer, &Frame::Pause { token });
         let awaiting = self.parts.publisher.others().into_iter().filter(asked).collect();
-        self.handover = Some(Handover { to, token, awaiting, deadline: now.plus(self.handover_patience()) });
-        Ok(())
+        Handover { then, token, awaiting, deadline: now.plus(self.handover_patience()) }
+    }
+
+    /// The core invites another member to lead: at once, if the others were asked to pause before, and otherwise when they
+    /// have said that they do.
+    pub(super) fn invite(&mut self, now: Time, invitation: Envelope) {
+        if self.invited == Some((invitation.term, invitation.to)) {
+            return self.parts.transport.send_message(invitation);
+        }
+        let mut handover = match self.handover.take() {
+            // They are asked already, for a handover which this one takes the place of.
+            Some(handover) => Handover { then: Then::Invite(invitation), ..handover },
+            None => self.ask_for_pause(now, Then::Invite(invitation)),
+        };
+        if handover.awaiting.is_empty() {
+            handover.deadline = now;
+        }
+        self.handover = Some(handover);
+        self.advance_handover(now);
     }
 
     /// Lets the core hand over once nobody passes anything on any more.
     pub(super) fn advance_handover(&mut self, now: Time) {
         let ready = |handover: &mut Handover| handover.awaiting.is_empty() || handover.deadline <= now;
         let Some(handover) = self.handover.take_if(ready) else { return };
-        let error = match self.parts.node.transfer_leadership(now, handover.to) {
-            Ok(()) => return,
+        let to = handover.then.to();
+        if let Then::Invite(invitation) = handover.then {
+            self.invited = Some((invitation.term, to));
+            return self.parts.transport.send_message(invitation);
+        }
+        let error = match self.parts.node.transfer_leadership(now, to) {
+            Ok(()) => {
+                self.invited = Some((self.parts.node.term(), to));
+                return;
+            }
             // Another leader is what was wanted.
             Err(floe_raft::TransferError::NotLeader { hint }) => TransferError::NotLeader { hint },
-            Err(floe_raft::TransferError::BadTarget) => TransferError::BadTarget(handover.to),
+            Err(floe_raft::TransferError::BadTarget) => TransferError::BadTarget(to),
             Err(floe_raft::TransferError::Busy) => TransferError::Busy,
         };
         for (_, waiter) in self.transfers.drain(..) {

@@ -100,6 +100,8 @@ pub(crate) struct Driver<R> {
     changes: Vec<Change>,
     handover: Option<Handover>,
     handover_token: u64,
+    /// Whom the others have paused for, in which term: to invite that one, nobody need be asked again.
+    invited: Option<(Term, NodeId)>,
     paused: Option<Pause>,
     wakes: Wakes,
     /// Work of this turn, given out at its end, each with one lock and at most one wake.
@@ -137,6 +139,7 @@ impl<R: Send + 'static> Driver<R> {
             changes: Vec::new(),
             handover: None,
             handover_token: 0,
+            invited: None,
             paused: None,
             wakes: Wakes::default(),
             log_work: Vec::new(),

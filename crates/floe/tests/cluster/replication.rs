@@ -1,11 +1,13 @@
 //! What is proposed on any member is applied on all, in one order, once.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use floe::{AskError, ProposeError, RoleKind, TransferError};
 
-use crate::support::{Cluster, propose};
+use crate::support::{Cluster, pause, propose};
 
 #[tokio::test]
 async fn a_command_proposed_on_any_member_is_applied_on_all() {
@@ -147,6 +149,54 @@ async fn leadership_moves_when_asked_to() {
     cluster.shutdown().await;
 }
 
+/// The core hands over by itself here; commands that are passed on at that moment are refused or applied, as they are when
+/// somebody asks for a handover.
+#[tokio::test]
+async fn a_preferred_member_takes_over_and_every_outcome_is_known() {
+    const WRITERS: usize = 32;
+    let mut cluster = Cluster::configured(3, false, |config| {
+        config.priority = if config.id.0 == 1 { u8::MAX } else { 100 };
+    });
+    cluster.leader().await;
+    cluster.members[0].stop_abruptly().await;
+    let old = cluster.leader().await;
+    let passing_on = cluster.members[3 - old].handle().clone();
+    let ended = Arc::new(AtomicBool::new(false));
+    let writers: Vec<_> = (0..WRITERS)
+        .map(|_| {
+            let (handle, ended) = (passing_on.clone(), Arc::clone(&ended));
+            tokio::spawn(async move {
+                let mut written = 0;
+                while !ended.load(Ordering::Relaxed) {
+                    // At once again, so that something is on its way to the leader at any time.
+                    match handle.propose(Bytes::from_static(b"w")).await {
+                        Ok(_) => written += 1,
+                        Err(error) => assert!(error.nothing_happened(), "{error}"),
+                    }
+                }
+                written
+            })
+        })
+        .collect();
+    cluster.members[0].restart();
+    while passing_on.leader() != Some(cluster.members[0].id)
+        && !writers.iter().all(|writer| writer.is_finished())
+    {
+        pause().await;
+    }
+    // Those that were refused meanwhile are taken by the new leader.
+    propose(&passing_on, Bytes::from_static(b"w")).await.expect("no outcome is unknown");
+    ended.store(true, Ordering::Relaxed);
+    let mut written = 1;
+    for writer in writers {
+        written += writer.await.expect("no outcome is unknown");
+    }
+    drop(passing_on);
+    assert_eq!(cluster.leader().await, 0);
+    cluster.agreed(written).await;
+    cluster.shutdown().await;
+}
+
 #[tokio::test]
 async fn what_was_decided_in_a_term_is_not_done_in_another() {
     let mut cluster = Cluster::start(3);
@@ -181,7 +231,7 @@ async fn the_leader_answers_questions_of_every_member() {
             match member.handle().ask_leader(Bytes::from_static(b"who leads?")).await {
                 Ok(answer) => break answer,
                 // The connection may not stand yet.
-                Err(AskError::NoLeader) => crate::support::pause().await,
+                Err(AskError::NoLeader) => pause().await,
                 Err(error) => panic!("{error}"),
             }
         };
