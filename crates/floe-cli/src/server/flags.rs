@@ -177,9 +177,8 @@ impl Flags {
             Some(_) | None => vec![(name.clone(), advertise_peers.clone())],
         };
         let election_timeout_ms = self.election_timeout.unwrap_or(defaults.election_timeout_ms);
-        let lease_drift_ms = self.lease_drift_ms(election_timeout_ms)?;
         Ok(Config {
-            lease_drift_ms,
+            lease_drift_ms: self.lease_drift_ms(election_timeout_ms)?,
             data_dir: self.data_dir.clone().unwrap_or_else(|| data_dir(&name)),
             name,
             listen_client_urls: listen_clients.unwrap_or(defaults.listen_client_urls),
@@ -222,6 +221,7 @@ impl Flags {
         })
     }
 
+    /// The margin of leases, if reads are confirmed by them.
     fn lease_drift_ms(&self, election_timeout_ms: u64) -> Result<Option<u64>, FlagsError> {
         match (self.read_mode, self.lease_drift) {
             (Some(ReadMode::Lease), drift) => Ok(Some(drift.unwrap_or(election_timeout_ms / 10))),
