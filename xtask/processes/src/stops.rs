@@ -80,7 +80,7 @@ async fn write(
                     break;
                 }
                 // It was never sent: nobody listens there now.
-                Err(status) if was_refused(&status) => at += 1,
+                Err(status) if was_not_sent(&status) => at += 1,
                 Err(status) => bail!("writer {writer}: a write failed: {status}"),
             }
         }
@@ -89,12 +89,14 @@ async fn write(
     Ok(())
 }
 
-/// Whether the request found nobody who listens.
-fn was_refused(status: &tonic::Status) -> bool {
+/// Whether the request never left this process: nobody listened, the listener was closed while the connection waited to be
+/// accepted, or the connection ended while the request waited for its turn on it.
+fn was_not_sent(status: &tonic::Status) -> bool {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(status);
     while let Some(error) = cause {
-        let system = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
-        if system == Some(std::io::ErrorKind::ConnectionRefused) {
+        let in_vain = error.to_string() == "tcp connect error";
+        let queued = error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled);
+        if in_vain || queued {
             return true;
         }
         cause = error.source();
