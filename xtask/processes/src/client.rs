@@ -125,7 +125,7 @@ impl Client {
 
     /// Adds a member that will be reached at `peer_url`.
     pub(crate) async fn add_member(&self, peer_url: String, is_learner: bool) -> Result<(), Status> {
-        let request = MemberAddRequest { peer_ur_ls: vec![peer_url], is_learner };
+        let request = MemberAddRequest { peer_ur_ls: vec![peer_url], is_learner, is_witness: false };
         self.cluster().member_add(request).await.map(drop)
     }
 

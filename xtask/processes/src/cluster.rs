@@ -40,6 +40,8 @@ struct Member {
     joins: Option<String>,
     /// It is being removed, and ends by itself when it knows.
     leaves: bool,
+    /// It votes and holds no data, so that it is not asked for any.
+    witness: bool,
 }
 
 /// What all running members agree on.
@@ -83,6 +85,7 @@ impl Cluster {
                 process: None,
                 joins: None,
                 leaves: false,
+                witness: false,
             })
             .collect();
         let flags = Vec::new();
@@ -125,7 +128,15 @@ impl Cluster {
             }
         };
         let name = format!("n{}", position + 1);
-        self.members.push(Member { name, client, peer, process: None, joins: None, leaves: false });
+        self.members.push(Member {
+            name,
+            client,
+            peer,
+            process: None,
+            joins: None,
+            leaves: false,
+            witness: false,
+        });
         Ok(position)
     }
 
@@ -137,6 +148,11 @@ impl Cluster {
     /// Says that a member joins those who run, and what it is told of them: `NAME=PEER-URL,...`.
     pub(crate) fn let_join(&mut self, member: usize, initial_cluster: String) {
         self.members[member].joins = Some(initial_cluster);
+    }
+
+    /// Says, before its first start, that a member is a witness.
+    pub(crate) fn let_witness(&mut self, member: usize) {
+        self.members[member].witness = true;
     }
 
     /// Says that a member is about to be removed, so that its end is none of a failure.
@@ -206,7 +222,7 @@ impl Cluster {
     }
 
     fn flags(&self, member: usize) -> Result<Vec<String>> {
-        let Member { name, client, peer, joins, .. } = &self.members[member];
+        let Member { name, client, peer, joins, witness, .. } = &self.members[member];
         let founders = self.members.iter().filter(|member| member.joins.is_none());
         let founders: Vec<String> =
             founders.map(|member| format!("{}=http://{}", member.name, member.peer)).collect();
@@ -215,7 +231,17 @@ impl Cluster {
             None => (founders.join(","), "new"),
         };
         let data = self.path()?.join(name);
-        Ok(vec![
+        let founding = |member: &&Member| member.joins.is_none() && member.witness;
+        let witnesses: Vec<&str> =
+            self.members.iter().filter(founding).map(|member| member.name.as_str()).collect();
+        let mut flags = Vec::new();
+        if joins.is_none() && !witnesses.is_empty() {
+            flags.push(format!("--initial-witnesses={}", witnesses.join(",")));
+        }
+        if *witness {
+            flags.push("--witness".to_owned());
+        }
+        flags.extend([
             format!("--name={name}"),
             format!("--data-dir={}", data.display()),
             format!("--listen-client-urls=http://{client}"),
@@ -226,7 +252,8 @@ impl Cluster {
             format!("--initial-cluster-state={state}"),
             format!("--heartbeat-interval={}", self.election_timeout_ms / 10),
             format!("--election-timeout={}", self.election_timeout_ms),
-        ])
+        ]);
+        Ok(flags)
     }
 
     /// Ends a member with SIGKILL and waits until it is gone. One that does not run stays as it is.
@@ -386,7 +413,7 @@ impl Cluster {
         (0..self.size()).filter(|&i| self.members[i].process.is_some()).collect()
     }
 
-    /// Waits until every running member answers linearizable reads and holds the same revision, then compares their
+    /// Waits until every running member with data answers linearizable reads and holds the same revision, then compares their
     /// hashes at it. Nobody may write meanwhile.
     pub(crate) async fn agreement(&mut self) -> Result<Agreement> {
         let begun = Instant::now();
@@ -408,7 +435,7 @@ impl Cluster {
 
     async fn try_agreement(&self) -> Result<Option<Agreement>> {
         let mut clients = Vec::new();
-        for member in self.running() {
+        for member in self.running().into_iter().filter(|&member| !self.members[member].witness) {
             clients.push((member, self.client(member, CALL_LIMIT)?));
         }
         for (_, client) in &clients {

@@ -24,6 +24,7 @@ mod phases;
 mod recover;
 mod retries;
 mod stops;
+mod witness;
 
 /// Real floe processes under kill -9, cut networks and restarts.
 #[derive(Parser)]
@@ -84,7 +85,7 @@ enum Task {
         #[arg(long)]
         binary: PathBuf,
     },
-    /// Play the crash phases R23 to R28, a graceful stop, a disk that hangs, and the split brain R29.
+    /// Play the crash phases R23 to R28, a graceful stop, a witness, a disk that hangs, and the split brain R29.
     Phases {
         /// The floe binary to run.
         #[arg(long)]

@@ -14,6 +14,7 @@ use crate::cluster::Cluster;
 use crate::network::{Namespaces, Network, Side};
 use crate::retries;
 use crate::stops;
+use crate::witness;
 
 /// Long enough that a leader without followers still takes a write before it steps down.
 const ELECTION_TIMEOUT_MS: u32 = 1_000;
@@ -47,6 +48,13 @@ pub(crate) async fn run(binary: PathBuf) -> Result<()> {
     let written = stops::graceful(&binary).await.context("graceful stop")?;
     println!(
         "phases: graceful stop passed: every member stopped in turn, and none of {written} writes failed"
+    );
+    let played = witness::play(&binary).await.context("witness")?;
+    println!(
+        "phases: witness passed: with either of two members with data dead, and then the witness, writes went on: {} \
+         acknowledged, 0 lost, longest gap {} ms; the witness's disk holds none of them",
+        played.acknowledged,
+        played.longest_gap.as_millis()
     );
     if stops::can_freeze() {
         stops::stall_apart(&binary).context("disk stall")?;
