@@ -79,6 +79,13 @@ enum Task {
         #[arg(long)]
         binary: PathBuf,
     },
+    /// The phase of `phases` with a witness alone.
+    #[command(hide = true)]
+    Witness {
+        /// The floe binary to run.
+        #[arg(long)]
+        binary: PathBuf,
+    },
     /// Lose two members of three for good, and go on with the third.
     Recover {
         /// The floe binary to run.
@@ -125,6 +132,7 @@ fn run(task: Task) -> Result<()> {
             );
             Ok(())
         }
+        Task::Witness { binary } => runtime.block_on(phases::witness(&binary)),
         Task::Catchup { megabytes, gap_ms, binary } => {
             runtime.block_on(catchup::run(binary, megabytes, gap_ms))
         }

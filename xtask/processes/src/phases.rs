@@ -49,13 +49,7 @@ pub(crate) async fn run(binary: PathBuf) -> Result<()> {
     println!(
         "phases: graceful stop passed: every member stopped in turn, and none of {written} writes failed"
     );
-    let played = witness::play(&binary).await.context("witness")?;
-    println!(
-        "phases: witness passed: with either of two members with data dead, and then the witness, writes went on: {} \
-         acknowledged, 0 lost, longest gap {} ms; the witness's disk holds none of them",
-        played.acknowledged,
-        played.longest_gap.as_millis()
-    );
+    witness(&binary).await?;
     if stops::can_freeze() {
         stops::stall_apart(&binary).context("disk stall")?;
     } else {
@@ -71,6 +65,18 @@ pub(crate) async fn run(binary: PathBuf) -> Result<()> {
             "phases: R29 SKIPPED: network namespaces need root and `ip` (the scripts of floe-raft play it, too)"
         );
     }
+    Ok(())
+}
+
+/// The phase with a witness.
+pub(crate) async fn witness(binary: &Path) -> Result<()> {
+    let played = witness::play(binary).await.context("witness")?;
+    println!(
+        "phases: witness passed: with either of two members with data dead, and then the witness, writes went on: {} \
+         acknowledged, 0 lost, longest gap {} ms; the witness's disk holds none of them",
+        played.acknowledged,
+        played.longest_gap.as_millis()
+    );
     Ok(())
 }
 
