@@ -27,6 +27,17 @@ pub(crate) fn request_id(metadata: &MetadataMap) -> Result<Option<RequestId>, St
     text.parse().map(Some).map_err(|error: floe_mvcc::InvalidRequestId| refuse(&error.to_string()))
 }
 
+/// Refuses a name where it would promise what is not kept: the call is not replicated as a command of the store, so a retry
+/// is not known for one. `instead` says how to find out what became of a call.
+pub(crate) fn no_request_id(metadata: &MetadataMap, instead: &str) -> Result<(), Status> {
+    if metadata.get(REQUEST_ID).is_none() {
+        return Ok(());
+    }
+    Err(Status::invalid_argument(format!(
+        "floe: {REQUEST_ID}: this call has no name and is not done; {instead}"
+    )))
+}
+
 /// What a client hears when the session does not let its request through.
 pub(crate) fn refusal(refusal: Refusal) -> Status {
     let message = format!("floe: {refusal}");
@@ -93,6 +104,16 @@ mod tests {
         assert_eq!(stamps.at(after(40), 520, 2_000_000), 2_000_000);
         assert_eq!(stamps.at(after(45), 525, 2_000_000), 2_000_005);
         assert_eq!(stamps.at(after(50), 3_000_000, 2_000_000), 3_000_000);
+    }
+
+    #[test]
+    fn a_name_is_refused_where_it_would_not_count() {
+        let mut metadata = MetadataMap::new();
+        assert!(no_request_id(&metadata, "look").is_ok());
+        metadata.insert(REQUEST_ID, MetadataValue::from_static("017f22e2-79b0-7cc3-98c4-dc0c0c07398f/3"));
+        let refused = no_request_id(&metadata, "look").unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument);
+        assert!(refused.message().ends_with("is not done; look"), "{refused}");
     }
 
     #[test]

@@ -20,6 +20,7 @@ use crate::errors::EtcdError;
 use crate::proto::etcdserverpb as pb;
 use crate::proto::etcdserverpb::cluster_server::Cluster;
 use crate::roll::{self, Kind, Limits, Roll};
+use crate::sessions::no_request_id;
 use crate::url::Url;
 
 /// The first byte of a question of this service.
@@ -36,6 +37,9 @@ const PROMOTE: u8 = 4;
 const DONE: u8 = 0;
 const NOT_LEADER: u8 = 1;
 const REFUSED: u8 = 2;
+
+/// What a client does whose change found no answer.
+const INSTEAD: &str = "the list of members tells whether a change was made";
 
 /// How long the leader is left alone after it could not begin a change.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -360,6 +364,7 @@ impl Cluster for ClusterService {
         &self,
         request: Request<pb::MemberAddRequest>,
     ) -> Result<Response<pb::MemberAddResponse>, Status> {
+        no_request_id(request.metadata(), INSTEAD)?;
         let mut response = self.change(ADD, request.into_inner().encode_to_vec().into()).await?;
         response.header = Some(self.engine.header(0));
         Ok(Response::new(response))
@@ -369,6 +374,7 @@ impl Cluster for ClusterService {
         &self,
         request: Request<pb::MemberRemoveRequest>,
     ) -> Result<Response<pb::MemberRemoveResponse>, Status> {
+        no_request_id(request.metadata(), INSTEAD)?;
         let members = self.change(REMOVE, request.into_inner().encode_to_vec().into()).await?.members;
         let header = Some(self.engine.header(0));
         Ok(Response::new(pb::MemberRemoveResponse { header, members }))
@@ -378,6 +384,7 @@ impl Cluster for ClusterService {
         &self,
         request: Request<pb::MemberUpdateRequest>,
     ) -> Result<Response<pb::MemberUpdateResponse>, Status> {
+        no_request_id(request.metadata(), INSTEAD)?;
         let members = self.change(UPDATE, request.into_inner().encode_to_vec().into()).await?.members;
         let header = Some(self.engine.header(0));
         Ok(Response::new(pb::MemberUpdateResponse { header, members }))
@@ -387,6 +394,7 @@ impl Cluster for ClusterService {
         &self,
         request: Request<pb::MemberPromoteRequest>,
     ) -> Result<Response<pb::MemberPromoteResponse>, Status> {
+        no_request_id(request.metadata(), INSTEAD)?;
         let members = self.change(PROMOTE, request.into_inner().encode_to_vec().into()).await?.members;
         let header = Some(self.engine.header(0));
         Ok(Response::new(pb::MemberPromoteResponse { header, members }))

@@ -12,7 +12,7 @@ use crate::errors::{EtcdError, not_yet};
 use crate::proto::etcdserverpb as pb;
 use crate::proto::etcdserverpb::alarm_request::AlarmAction;
 use crate::proto::etcdserverpb::maintenance_server::Maintenance;
-use crate::sessions::request_id;
+use crate::sessions::{no_request_id, request_id};
 use crate::version;
 
 /// The service.
@@ -141,6 +141,7 @@ impl Maintenance for MaintenanceService {
         &self,
         request: Request<pb::MoveLeaderRequest>,
     ) -> Result<Response<pb::MoveLeaderResponse>, Status> {
+        no_request_id(request.metadata(), "the status of a member tells who leads")?;
         let target = NodeId(request.into_inner().target_id);
         if !self.engine.handle.is_leader() {
             return Err(EtcdError::NotLeader.into());

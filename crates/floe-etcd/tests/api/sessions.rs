@@ -8,7 +8,8 @@ use floe_etcd::proto::etcdserverpb::kv_client::KvClient;
 use floe_etcd::proto::etcdserverpb::request_op::Request as Op;
 use floe_etcd::proto::etcdserverpb::{
     AlarmRequest, AlarmType, CompactionRequest, Compare, DeleteRangeRequest, HashRequest, LeaseGrantRequest,
-    LeaseRevokeRequest, PutRequest, RequestOp, TxnRequest,
+    LeaseRevokeRequest, MemberAddRequest, MemberListRequest, MemberPromoteRequest, MemberRemoveRequest,
+    MemberUpdateRequest, MoveLeaderRequest, PutRequest, RequestOp, TxnRequest,
 };
 use floe_etcd::{REQUEST_ID, TIME_MS};
 use tokio::task::JoinSet;
@@ -160,6 +161,30 @@ async fn names_that_cannot_be_are_refused_before_anything_is_done() {
         fails(member.kv().put(named(name, put("a", "1"))).await, Code::InvalidArgument, &text);
     }
     assert_eq!(member.get("a").await.header.unwrap().revision, 1);
+}
+
+/// They would not be known for retries, and a client that believes they are would change the cluster twice.
+#[tokio::test]
+async fn changes_of_the_cluster_are_refused_with_a_name() {
+    let member = single().await;
+    let (mut cluster, mut maintenance) = (member.cluster(), member.maintenance());
+    let (name, id) = (Client::new().next(), member.server.identity().member);
+    let peer_ur_ls = vec!["http://127.0.0.1:1".to_owned()];
+    let add = MemberAddRequest { peer_ur_ls: peer_ur_ls.clone(), is_learner: true, is_witness: false };
+    let update = MemberUpdateRequest { id, peer_ur_ls };
+    let text = "floe: floe-request-id: this call has no name and is not done; ";
+    let list = format!("{text}the list of members tells whether a change was made");
+    let refused = Code::InvalidArgument;
+    fails(cluster.member_add(named(&name, add)).await, refused, &list);
+    fails(cluster.member_update(named(&name, update)).await, refused, &list);
+    fails(cluster.member_promote(named(&name, MemberPromoteRequest { id })).await, refused, &list);
+    fails(cluster.member_remove(named(&name, MemberRemoveRequest { id })).await, refused, &list);
+    let status = format!("{text}the status of a member tells who leads");
+    let request = named(&name, MoveLeaderRequest { target_id: id });
+    fails(maintenance.move_leader(request).await, refused, &status);
+    let members = cluster.member_list(MemberListRequest { linearizable: true }).await.unwrap().into_inner();
+    assert_eq!(members.members.len(), 1);
+    assert_ne!(members.members[0].peer_ur_ls, ["http://127.0.0.1:1"]);
 }
 
 #[tokio::test]
