@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use floe_raft::codec::decode_membership;
 use floe_raft::{Entry, EntryKind, LogId, Membership};
 
-use crate::completion::Wakes;
-use crate::error::{Failure, ProposeError, StateMachineError};
+use crate::completion::{Completer, Wakes};
+use crate::error::{CheckpointError, Failure, ProposeError, StateMachineError};
 use crate::fences::Fences;
 use crate::handle::Applied;
 use crate::inbox::{Checkpoint, Inbox, Input};
@@ -41,6 +41,8 @@ pub(crate) enum ApplyWork<R> {
     Apply { entries: Vec<Entry>, proposers: Vec<(LogId, Proposer<R>)> },
     /// The node stops properly: make everything durable.
     Checkpoint,
+    /// Somebody wants everything durable, and to hear when it is.
+    CheckpointFor(Completer<Result<LogId, CheckpointError>>),
     /// Freeze the state, for a member that is too far behind.
     Freeze,
     /// Become what this file holds, which has arrived whole.
@@ -108,6 +110,8 @@ pub(crate) struct Applier<M: StateMachine> {
     entry_bytes: u64,
     snapshots: SnapshotParts,
     installing: Option<Installing>,
+    /// Those who wait for the next checkpoint.
+    wanted: Vec<Completer<Result<LogId, CheckpointError>>>,
     wakes: Wakes,
 }
 
@@ -160,6 +164,7 @@ impl<M: StateMachine> Applier<M> {
             entry_bytes: 0,
             installing: snapshots.installing.map(|last| Installing { last, log_restarted: true }),
             snapshots,
+            wanted: Vec::new(),
             wakes: Wakes::default(),
         }
     }
@@ -171,7 +176,7 @@ impl<M: StateMachine> Applier<M> {
             let wait = if self.machine.has_upkeep() {
                 Some(Duration::ZERO)
             } else {
-                (self.applied != self.checkpointed)
+                (self.applied != self.checkpointed || !self.wanted.is_empty())
                     .then(|| self.checkpoint_at.saturating_duration_since(Instant::now()))
             };
             let taken = self.queue.take(&mut work, wait);
@@ -192,6 +197,10 @@ impl<M: StateMachine> Applier<M> {
             match work {
                 ApplyWork::Apply { entries, proposers } => self.add(&mut pending, entries, proposers)?,
                 ApplyWork::Checkpoint => stopping = true,
+                ApplyWork::CheckpointFor(waiter) => {
+                    self.wanted.push(waiter);
+                    self.checkpoint_at = Instant::now();
+                }
                 ApplyWork::Freeze => {
                     self.apply(&mut pending)?;
                     self.freeze()?;
@@ -221,7 +230,8 @@ impl<M: StateMachine> Applier<M> {
         }
         let due = self.bytes >= self.policy.bytes
             || (taken != Taken::Closed && Instant::now() >= self.checkpoint_at);
-        if self.applied != self.checkpointed && (stopping || due) {
+        let is_asked = !self.wanted.is_empty() && due;
+        if is_asked || (self.applied != self.checkpointed && (stopping || due)) {
             self.checkpoint()?;
         }
         Ok(())
@@ -321,6 +331,10 @@ impl<M: StateMachine> Applier<M> {
         self.durable = durable;
         let saved = self.snapshots.fences.save();
         saved.map_err(|error| Failure::Io { doing: "cannot save the fences", error: Arc::new(error) })?;
+        for waiter in self.wanted.drain(..) {
+            waiter.complete(Ok(durable), &mut self.wakes);
+        }
+        self.wakes.flush();
         // A membership of a later entry than the last durable one would be too new for it.
         if durable == self.applied {
             let membership = Arc::clone(&self.snapshots.membership);

@@ -198,6 +198,17 @@ pub enum DiscoverError {
     Refused(String),
 }
 
+/// Why a state machine was not made durable on demand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CheckpointError {
+    /// Too much waits. Try again.
+    #[error("too many requests wait")]
+    Busy,
+    /// This node is stopping or stopped. A node that is asked to stop makes its state durable by itself.
+    #[error("the node is stopping")]
+    Shutdown,
+}
+
 /// Why a question to the leader has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AskError {

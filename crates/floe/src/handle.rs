@@ -9,7 +9,9 @@ use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::completion::{Completion, completion};
-use crate::error::{AskError, ChangeError, Failure, ProposeError, ReadError, TransferError, UnknownCause};
+use crate::error::{
+    AskError, ChangeError, CheckpointError, Failure, ProposeError, ReadError, TransferError, UnknownCause,
+};
 use crate::inbox::{Inbox, Input, Refused};
 use crate::status::{Leadership, Live, NodeStatus};
 use crate::trace::{Ring, TracePage};
@@ -139,6 +141,15 @@ impl<R: Send + 'static> Handle<R> {
             Err(Refused::Full) => Err(ChangeError::Busy),
             Err(Refused::Closed) => Err(ChangeError::Shutdown),
         }
+    }
+
+    /// Makes what this member's state machine contains durable now, not only when its time has come, and gives the last
+    /// entry that is: [`LogId::ZERO`] from a state machine that lives in memory. The log may be cut behind it. Waits until
+    /// the own log holds as much, since the state must never be ahead of it.
+    pub async fn checkpoint(&self) -> Result<LogId, CheckpointError> {
+        let (waiter, answer) = completion();
+        let input = Input::Checkpoint { waiter };
+        self.request(input, 0, answer, CheckpointError::Busy, CheckpointError::Shutdown).await
     }
 
     /// Asks the leader a question of the application's own, over the connections between the members; on the leader

@@ -7,7 +7,7 @@ use floe_raft::{FetchId, Fetched, Index, LogId, Membership, MembershipChange, No
 use mio::Waker;
 
 use crate::completion::{Completer, lock};
-use crate::error::{AskError, ChangeError, Failure, ProposeError, ReadError, TransferError};
+use crate::error::{AskError, ChangeError, CheckpointError, Failure, ProposeError, ReadError, TransferError};
 use crate::handle::Applied;
 use crate::snapshot::make::Made;
 use crate::snapshot::receive::Arrival;
@@ -25,6 +25,8 @@ pub(crate) enum Input<R> {
     Transfer { to: NodeId, waiter: Completer<Result<(), TransferError>> },
     /// Change who belongs to the cluster.
     Change { change: MembershipChange, waiter: Completer<Result<Membership, ChangeError>> },
+    /// Make the state machine's state durable now.
+    Checkpoint { waiter: Completer<Result<LogId, CheckpointError>> },
     /// Somebody wants to see the node, and at most so many of its last entries.
     Look { entries: u64, waiter: Completer<NodeView> },
     /// A question to the leader.

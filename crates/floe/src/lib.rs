@@ -52,8 +52,8 @@ pub use config::NodeConfig;
 pub use discovery::{ClusterView, discover};
 pub use disk::FileDisk;
 pub use error::{
-    AskError, ChangeError, DiscoverError, Failure, ProposeError, ReadError, StartError, StateMachineError,
-    TransferError, UnknownCause,
+    AskError, ChangeError, CheckpointError, DiscoverError, Failure, ProposeError, ReadError, StartError,
+    StateMachineError, TransferError, UnknownCause,
 };
 pub use floe_raft::{
     EntryKind, Index, Lease, LogId, Membership, MembershipChange, MembershipOperation, NodeId, ProgressState,

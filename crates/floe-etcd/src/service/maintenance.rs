@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use floe::{NodeId, TransferError};
+use floe::{CheckpointError, NodeId, TransferError};
 use floe_mvcc::{Command, Outcome, RequestId};
 use tokio_stream::Empty;
 use tonic::{Request, Response, Status};
@@ -99,12 +99,17 @@ impl Maintenance for MaintenanceService {
         }))
     }
 
-    /// The store uses freed room again by itself and writes never wait for it, so there is nothing left to do.
+    /// The store uses freed room again by itself and writes never wait for it. What is left to do is to make durable what
+    /// is here, so that the log need not hold it, and a restart need not apply it again.
     async fn defragment(
         &self,
         _: Request<pb::DefragmentRequest>,
     ) -> Result<Response<pb::DefragmentResponse>, Status> {
-        Ok(Response::new(pb::DefragmentResponse { header: None }))
+        match self.engine.handle.checkpoint().await {
+            Ok(_) => Ok(Response::new(pb::DefragmentResponse { header: None })),
+            Err(CheckpointError::Busy) => Err(EtcdError::TooManyRequests.into()),
+            Err(CheckpointError::Shutdown) => Err(EtcdError::Stopped.into()),
+        }
     }
 
     /// For tests only, as in etcd. Covers the keys and the sessions, which is what members must agree on when they have

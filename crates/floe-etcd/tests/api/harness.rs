@@ -122,6 +122,10 @@ impl Member {
         &self.config
     }
 
+    pub(crate) fn data_dir(&self) -> &std::path::Path {
+        &self.config.data_dir
+    }
+
     pub(crate) async fn ready(&self) {
         soon(self.server.wait_ready()).await;
     }

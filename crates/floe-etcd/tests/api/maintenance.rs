@@ -95,6 +95,19 @@ async fn what_is_not_served_yet_is_refused_plainly() {
 }
 
 #[tokio::test]
+async fn defragmenting_makes_durable_what_is_there() {
+    let member = single().await;
+    let revision = soon(member.put("a", "1")).await.header.unwrap().revision;
+    soon(member.maintenance().defragment(DefragmentRequest {})).await.unwrap();
+    // What another process would find after a crash now.
+    let copy = tempfile::tempdir().unwrap();
+    let file = copy.path().join("store.redb");
+    std::fs::copy(member.data_dir().join("store.redb"), &file).unwrap();
+    let store = floe_mvcc::Store::open(&file, floe_mvcc::StoreOptions::default()).unwrap();
+    assert!(store.reader().revision() >= revision);
+}
+
+#[tokio::test]
 async fn authentication_is_off() {
     let member = single().await;
     let mut auth = AuthClient::new(member.channel.clone());

@@ -273,6 +273,7 @@ impl<R: Send + 'static> Driver<R> {
                     waiter.complete(self.view(now, entries), &mut self.wakes);
                 }
                 Input::Ask { question, waiter } => self.ask(now, question, waiter),
+                Input::Checkpoint { waiter } => self.apply_work.push(ApplyWork::CheckpointFor(waiter)),
                 Input::Answered { to, id, answer } => {
                     let answer = match answer {
                         Ok(answer) => Answer::Answered(answer),

@@ -5,7 +5,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::apply_thread::ApplyWork;
 use crate::completion::Completer;
-use crate::error::{AskError, ChangeError, Failure, ProposeError, ReadError, TransferError};
+use crate::error::{AskError, ChangeError, CheckpointError, Failure, ProposeError, ReadError, TransferError};
 use crate::handle::Stopped;
 use crate::inbox::Input;
 use crate::threads::Threads;
@@ -211,6 +211,7 @@ impl<R: Send + 'static> Driver<R> {
             }
             Input::Change { waiter, .. } => waiter.complete(Err(ChangeError::Shutdown), &mut self.wakes),
             Input::Ask { waiter, .. } => waiter.complete(Err(AskError::Shutdown), &mut self.wakes),
+            Input::Checkpoint { waiter } => waiter.complete(Err(CheckpointError::Shutdown), &mut self.wakes),
             // Whoever looks sees by the silence that there is nothing to be seen.
             Input::Look { waiter, .. } => drop(waiter),
             Input::Shutdown { waiter: Some(waiter), .. } => waiter.complete((), &mut self.wakes),

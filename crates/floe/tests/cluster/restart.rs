@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use floe::{Builder, Index, NodeConfig, NodeId, ProposeError, StartError, Stopped};
+use floe::{Builder, CheckpointError, Index, NodeConfig, NodeId, ProposeError, StartError, Stopped};
 
 use crate::support::{CLUSTER, Cluster, Recorder, pause, propose};
 
@@ -161,6 +161,28 @@ async fn a_durable_state_is_not_replayed_and_the_log_is_cut_behind_it() {
     assert!(next.id.index > applied);
     cluster.agreed(1).await;
     cluster.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_checkpoint_is_made_when_it_is_asked_for() {
+    let far = std::time::Duration::from_secs(3600);
+    let mut cluster = Cluster::configured(3, true, |config| config.checkpoint_interval = far);
+    let leader = cluster.leader().await;
+    for number in 0..20_u8 {
+        propose(cluster.members[leader].handle(), Bytes::from(vec![number])).await.expect("applied");
+    }
+    cluster.agreed(20).await;
+    for member in &cluster.members {
+        let file = member.config.data_dir.with_extension("state");
+        assert!(!file.exists(), "its time has not come");
+        let applied = member.handle().applied();
+        let durable = member.handle().checkpoint().await.expect("made");
+        assert!(durable.index >= applied && file.exists(), "{durable} of {applied}");
+        assert_eq!(member.handle().checkpoint().await, Ok(durable), "nothing is new");
+    }
+    let handle = cluster.members[leader].handle().clone();
+    cluster.shutdown().await;
+    assert_eq!(handle.checkpoint().await, Err(CheckpointError::Shutdown));
 }
 
 #[tokio::test]
