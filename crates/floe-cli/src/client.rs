@@ -142,12 +142,12 @@ impl Connection {
         for endpoint in &self.endpoints {
             match self.connect(endpoint).await {
                 Err(reason) => tried.push((endpoint.clone(), reason)),
-                Ok(channel) => {
-                    return self
-                        .limited(call(channel))
-                        .await
-                        .map_err(|status| write_failure(endpoint, status));
-                }
+                Ok(channel) => match self.limited(call(channel)).await {
+                    Ok(reply) => return Ok(reply),
+                    // It sends everybody away, so nothing has happened.
+                    Err(status) if is_of_witness(&status) => tried.push((endpoint.clone(), said(&status))),
+                    Err(status) => return Err(write_failure(endpoint, status)),
+                },
             }
         }
         Err(Failure::NobodyAnswers(tried))
@@ -163,6 +163,11 @@ impl Connection {
             Err(_) => Err(Status::deadline_exceeded("no answer in time")),
         }
     }
+}
+
+/// Whether a witness says that it does nothing for clients.
+pub(crate) fn is_of_witness(status: &Status) -> bool {
+    status.message().starts_with("floe: this member is a witness")
 }
 
 /// Whether another member may answer what this one did not.
@@ -188,7 +193,8 @@ pub(crate) fn is_definite(status: &Status) -> bool {
             | Code::OutOfRange
             | Code::Unimplemented
             | Code::DataLoss
-    ) || status.message() == "etcdserver: too many requests"
+    ) || is_of_witness(status)
+        || status.message() == "etcdserver: too many requests"
         || status.message() == "etcdserver: no leader"
         || status.message() == "etcdserver: unhealthy cluster"
         || status.message() == "etcdserver: re-configuration failed due to not enough started members"
@@ -219,6 +225,7 @@ mod tests {
             Status::invalid_argument("etcdserver: key is not provided"),
             Status::unknown("etcdserver: too many requests"),
             Status::unavailable("etcdserver: no leader"),
+            Status::unavailable("floe: this member is a witness, which holds no data"),
         ] {
             assert_eq!(write_failure("a", status).exit_code(), 1);
         }

@@ -10,7 +10,7 @@ use tonic::metadata::AsciiMetadataValue;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
-use crate::client::{Connection, Failure, is_definite};
+use crate::client::{Connection, Failure, is_definite, is_of_witness};
 
 /// How long to wait after every member was tried.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -77,7 +77,8 @@ impl Attempts {
                 self.unknown.take().unwrap_or(Failure::Refused { endpoint, status: failure(status) }),
             );
         }
-        let is_passing = status.message() == "etcdserver: too many requests"
+        let is_passing = is_of_witness(&status)
+            || status.message() == "etcdserver: too many requests"
             || status.message() == "etcdserver: no leader"
             || status.message().starts_with("floe: too many sessions");
         if is_passing {

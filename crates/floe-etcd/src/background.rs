@@ -1,9 +1,9 @@
-//! What a member does by itself: it publishes its name, and while it leads it ends leases.
+//! What a member does by itself: it publishes its name, and while it leads it ends leases and forgets who was removed.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use floe::{ProposeError, ReadError, RoleKind, Term};
+use floe::{NodeId, ProposeError, ReadError, RoleKind, Term};
 use floe_mvcc::{Command, MemberInfo};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -22,6 +22,8 @@ const REVOKES_IN_FLIGHT: usize = 64;
 /// every place that becomes free, so one try every few seconds might never find one.
 const BUSY_TRIES: u32 = 50;
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
+/// How often the leader looks for members that are gone. Nobody waits for it: lists are made of the membership.
+const ROLL_TICK: Duration = Duration::from_secs(1);
 /// How long to wait before a task that failed is tried again.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -47,6 +49,45 @@ async fn publish_once(engine: &Engine, info: &MemberInfo) -> Result<(), tonic::S
     }
     engine.propose(&Command::PublishMember(info.clone())).await?;
     Ok(())
+}
+
+/// Forgets what removed members published, while this member leads. The change of the membership itself does not do it: a
+/// leader may be gone between the two, and the store does not know who belongs to the cluster.
+pub(crate) async fn forget_removed(engine: Arc<Engine>) {
+    let mut leadership = engine.handle.leadership();
+    loop {
+        let term = match leadership.wait_for(|now| now.role == RoleKind::Leader).await {
+            Ok(now) => now.term,
+            // The node has ended.
+            Err(_) => return,
+        };
+        for id in removed(&engine, term).await {
+            match engine.propose_in_term(term, &Command::RetractMember { id }).await {
+                Ok(()) => {
+                    tracing::debug!(member = format_args!("{id:x}"), "forgot a member that was removed")
+                }
+                Err(error) => tracing::debug!(member = format_args!("{id:x}"), %error, "not forgotten yet"),
+            }
+        }
+        sleep(ROLL_TICK).await;
+    }
+}
+
+/// Those who have published something and belong to the cluster no more, for certain: a removal that is not committed
+/// may be undone by the next leader, and a member publishes itself at its start alone.
+async fn removed(engine: &Engine, term: Term) -> Vec<u64> {
+    // First who published, then who is there: nobody publishes who was not added before.
+    let published = engine.reader.members();
+    let membership = engine.handle.status().membership;
+    let gone = published.into_iter().map(|info| info.id).filter(|id| !membership.contains(NodeId(*id)));
+    let gone: Vec<u64> = gone.collect();
+    if gone.is_empty() {
+        return gone;
+    }
+    // The membership is of an entry up to this one. As long as this member leads in this term, nobody overwrites it.
+    let last = engine.handle.status().last;
+    let confirmed = engine.handle.read().await.is_ok() && leads(engine, term);
+    if confirmed && engine.handle.commit() >= last { gone } else { Vec::new() }
 }
 
 /// Ends leases while this member leads.

@@ -190,6 +190,7 @@ pub(crate) fn growth_bytes(command: &Command) -> u64 {
         | Command::Compact { .. }
         | Command::LeaseRevoke { .. }
         | Command::PublishMember(_)
+        | Command::RetractMember { .. }
         | Command::Alarm { .. } => 0,
     }
 }

@@ -164,6 +164,7 @@ impl Server {
         let background = Mutex::new(vec![
             tokio::spawn(background::publish(Arc::clone(&engine), info, publish)),
             tokio::spawn(background::expire_leases(Arc::clone(&engine))),
+            tokio::spawn(background::forget_removed(Arc::clone(&engine))),
         ]);
         Ok(Self { kind: Kind::WithData(engine), client_urls, stop, ready, workers, background })
     }

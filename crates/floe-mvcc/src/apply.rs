@@ -142,6 +142,10 @@ impl<'a> Batch<'a> {
                 self.publish_member(member)?;
                 Ok(Outcome::Done)
             }
+            Command::RetractMember { id } => {
+                self.retract_member(*id)?;
+                Ok(Outcome::Done)
+            }
             Command::Alarm { member, alarm, raise } => {
                 Ok(Outcome::Alarm { was_raised: self.alarm(*member, *alarm, *raise)? })
             }
@@ -152,7 +156,7 @@ impl<'a> Batch<'a> {
     fn permitted(&self, command: &Command) -> Result<(), ApplyError> {
         match command {
             // What ends an alarm must pass it.
-            Command::Alarm { .. } | Command::PublishMember(_) => Ok(()),
+            Command::Alarm { .. } | Command::PublishMember(_) | Command::RetractMember { .. } => Ok(()),
             _ if self.corrupt => Err(ApplyError::Corrupt),
             Command::Put(_) | Command::LeaseGrant { .. } if self.no_space => Err(ApplyError::NoSpace),
             Command::Txn(txn) if self.no_space && has_put(txn) => Err(ApplyError::NoSpace),
@@ -336,6 +340,15 @@ impl<'a> Batch<'a> {
         members.insert(member.id, &self.scratch[..]).map_err(StorageError::redb)?;
         self.change_roster(|roster| {
             roster.members.insert(member.id, member.clone());
+        });
+        Ok(())
+    }
+
+    fn retract_member(&mut self, id: u64) -> Result<(), StorageError> {
+        let mut members = self.txn.open_table(record::MEMBERS).map_err(StorageError::redb)?;
+        members.remove(id).map_err(StorageError::redb)?;
+        self.change_roster(|roster| {
+            roster.members.remove(&id);
         });
         Ok(())
     }

@@ -32,6 +32,7 @@ const PUBLISH_MEMBER: u8 = 7;
 const ALARM: u8 = 8;
 /// Only inside a transaction.
 const RANGE: u8 = 9;
+const RETRACT_MEMBER: u8 = 10;
 
 impl Command {
     /// The command as a log entry's payload.
@@ -82,6 +83,10 @@ impl Command {
                 out.push(PUBLISH_MEMBER);
                 write_member(out, member);
             }
+            Self::RetractMember { id } => {
+                out.push(RETRACT_MEMBER);
+                write_uint(out, *id);
+            }
             Self::Alarm { member, alarm, raise } => {
                 out.push(ALARM);
                 write_uint(out, *member);
@@ -107,6 +112,7 @@ impl Command {
             LEASE_GRANT => Self::LeaseGrant { id: input.int()?, ttl: input.int()? },
             LEASE_REVOKE => Self::LeaseRevoke { id: input.int()? },
             PUBLISH_MEMBER => Self::PublishMember(input.member()?),
+            RETRACT_MEMBER => Self::RetractMember { id: input.uint()? },
             ALARM => Self::Alarm { member: input.uint()?, alarm: input.small_int()?, raise: input.flag()? },
             _ => return Err(MalformedCommand::Unknown("kind")),
         };

@@ -36,6 +36,11 @@ pub enum Command {
     },
     /// Publish what a member calls itself and where clients reach it.
     PublishMember(MemberInfo),
+    /// Forget what a member published, because it is none any more.
+    RetractMember {
+        /// The member.
+        id: u64,
+    },
     /// Raise or clear an alarm of a member.
     Alarm {
         /// The member.

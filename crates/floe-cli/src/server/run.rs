@@ -90,6 +90,7 @@ async fn live(configs: Vec<Config>, ready: impl FnOnce(&[(String, String)])) -> 
     let mut signals = Signals::new()?;
     let mut members: Vec<Member> = Vec::new();
     let mut outcome = Ok(());
+    let mut removed = None;
     let several = configs.len() > 1;
     for config in configs {
         let name = config.name.clone();
@@ -97,25 +98,62 @@ async fn live(configs: Vec<Config>, ready: impl FnOnce(&[(String, String)])) -> 
         let span = if several { tracing::error_span!("member", name) } else { Span::none() };
         match Server::start(config).instrument(span.clone()).await {
             Ok(server) => members.push(Member { name, server, span }),
+            // The others of this process are a cluster without it.
+            Err(error) if several && was_removed(&error) => {
+                span.in_scope(|| tracing::warn!("not started: {}", with_causes(&error)));
+                removed = Some(RunError::Start { name, source: Box::new(error) });
+            }
             Err(error) => {
                 outcome = Err(RunError::Start { name, source: Box::new(error) });
                 break;
             }
         }
     }
+    if let (Some(removed), true, true) = (removed, members.is_empty(), outcome.is_ok()) {
+        outcome = Err(removed);
+    }
     if outcome.is_ok() {
-        outcome = tokio::select! {
-            () = signals.next() => Ok(()),
-            failure = first_failure(&members) => Err(failure),
-            never = serve(&members, ready) => match never {},
-        };
+        outcome = run(&mut members, &mut signals, ready).await;
     }
     stop(members, &mut signals).await;
     outcome
 }
 
-/// Says so when every member serves, then waits for ever.
-async fn serve(members: &[Member], ready: impl FnOnce(&[(String, String)])) -> std::convert::Infallible {
+/// Lets the members live until a signal or a failure. One that is removed goes, with its listeners, and the others stay.
+async fn run(
+    members: &mut Vec<Member>,
+    signals: &mut Signals,
+    ready: impl FnOnce(&[(String, String)]),
+) -> Result<(), RunError> {
+    let mut ready = Some(ready);
+    loop {
+        let end = tokio::select! {
+            () = signals.next() => return Ok(()),
+            end = first_end(members) => end,
+            served = served(members), if ready.is_some() => {
+                if let Some(ready) = ready.take() {
+                    ready(&served);
+                }
+                continue;
+            }
+        };
+        match end {
+            End::Failed(error) => return Err(error),
+            End::Removed(name) => {
+                let Some(at) = members.iter().position(|member| member.name == name) else { continue };
+                if members.len() == 1 {
+                    return Err(RunError::Removed { name });
+                }
+                let Member { server, span, .. } = members.remove(at);
+                span.in_scope(|| tracing::warn!("{}; the others stay", Failure::Removed));
+                server.shutdown().instrument(span).await;
+            }
+        }
+    }
+}
+
+/// Resolves when every member serves, with their names and client URLs.
+async fn served(members: &[Member]) -> Vec<(String, String)> {
     let mut served = Vec::new();
     for member in members {
         member.server.wait_ready().await;
@@ -124,12 +162,19 @@ async fn serve(members: &[Member], ready: impl FnOnce(&[(String, String)])) -> s
         member.span.in_scope(|| tracing::info!("ready to serve client requests at {}", urls.join(",")));
         served.push((member.name.clone(), urls.into_iter().next().unwrap_or_default()));
     }
-    ready(&served);
-    pending().await
+    served
+}
+
+/// How a member ended by itself.
+enum End {
+    /// It was removed from its cluster.
+    Removed(String),
+    /// It could not go on.
+    Failed(RunError),
 }
 
 /// Resolves when a member has stopped by itself.
-async fn first_failure(members: &[Member]) -> RunError {
+async fn first_end(members: &[Member]) -> End {
     let mut ends = JoinSet::new();
     for member in members {
         let (name, handle) = (member.name.clone(), member.server.handle().clone());
@@ -137,13 +182,9 @@ async fn first_failure(members: &[Member]) -> RunError {
     }
     while let Some(end) = ends.join_next().await {
         match end {
-            // The other members of this process stay.
-            Ok((name, Stopped::Failed(Failure::Removed))) if !ends.is_empty() => {
-                tracing::warn!("member {name} stopped: {}", Failure::Removed);
-            }
-            Ok((name, Stopped::Failed(Failure::Removed))) => return RunError::Removed { name },
+            Ok((name, Stopped::Failed(Failure::Removed))) => return End::Removed(name),
             Ok((name, Stopped::Failed(failure))) => {
-                return RunError::Failed { name, reason: failure.to_string() };
+                return End::Failed(RunError::Failed { name, reason: failure.to_string() });
             }
             // Asked to, or a task that was ended.
             Ok((_, Stopped::Requested)) | Err(_) => {}

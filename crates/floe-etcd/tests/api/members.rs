@@ -2,8 +2,8 @@
 
 use floe::{Failure, Stopped};
 use floe_etcd::proto::etcdserverpb::{
-    Member as Listed, MemberAddRequest, MemberAddResponse, MemberListRequest, MemberPromoteRequest,
-    MemberRemoveRequest, MemberUpdateRequest, RangeRequest, StatusRequest,
+    DefragmentRequest, Member as Listed, MemberAddRequest, MemberAddResponse, MemberListRequest,
+    MemberPromoteRequest, MemberRemoveRequest, MemberUpdateRequest, RangeRequest, StatusRequest,
 };
 use floe_etcd::{JoinError, Server, StartError};
 use tempfile::TempDir;
@@ -37,6 +37,16 @@ async fn grow(name: &str, running: &[&Member], is_learner: bool) -> Member {
     member
 }
 
+/// Whose names are in the store of a member. It is read as another process would, from a copy of its file.
+async fn published(member: &Member) -> Vec<u64> {
+    soon(member.maintenance().defragment(DefragmentRequest {})).await.unwrap();
+    let copy = TempDir::new().unwrap();
+    let file = copy.path().join("store.redb");
+    std::fs::copy(member.data_dir().join("store.redb"), &file).unwrap();
+    let store = floe_mvcc::Store::open(&file, floe_mvcc::StoreOptions::default()).unwrap();
+    store.reader().members().into_iter().map(|info| info.id).collect()
+}
+
 fn voters(member: &Member) -> usize {
     member.server.handle().status().membership.voters.len()
 }
@@ -65,6 +75,9 @@ async fn one_member_becomes_three_and_three_become_two_without_their_leader() {
     assert_eq!(left.members.len(), 2);
     let stopped = soon(old.server.stopped()).await;
     assert!(matches!(stopped, Stopped::Failed(Failure::Removed)), "{stopped:?}");
+    // Its name goes, too.
+    until(async || !published(via).await.contains(&id)).await;
+    assert_eq!(published(other).await.len(), 2);
     soon(via.put("a", "2")).await;
     assert_eq!(soon(other.get("a")).await.kvs[0].value, "2");
 

@@ -129,7 +129,7 @@ impl Model {
                 }
                 Ok(Outcome::Alarm { was_raised })
             }
-            Command::PublishMember(_) => Ok(Outcome::Done),
+            Command::PublishMember(_) | Command::RetractMember { .. } => Ok(Outcome::Done),
         }
     }
 
