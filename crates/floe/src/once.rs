@@ -22,6 +22,8 @@ const NAMED: u8 = 1;
 /// A state machine with a file of its own has to write the table into that file, in the transaction that writes the
 /// state, or a crash would part them. It uses `floe-session` itself.
 ///
+/// The example `once` is a client that tries again while the leader dies:
+///
 /// ```text
 /// let machine = Once::new(Counter::default(), Limits::default())?;
 /// let node = Builder::new(config).start(machine).await?;

@@ -6,6 +6,7 @@ mod failure;
 mod fencing;
 mod membership;
 mod network;
+mod once;
 mod proxy;
 mod recover;
 mod replication;
