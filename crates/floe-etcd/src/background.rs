@@ -64,7 +64,7 @@ pub(crate) async fn forget_removed(engine: Arc<Engine>) {
         for id in removed(&engine, term).await {
             match engine.propose_in_term(term, &Command::RetractMember { id }).await {
                 Ok(()) => {
-                    tracing::debug!(member = format_args!("{id:x}"), "forgot a member that was removed")
+                    tracing::debug!(member = format_args!("{id:x}"), "forgot a member that was removed");
                 }
                 Err(error) => tracing::debug!(member = format_args!("{id:x}"), %error, "not forgotten yet"),
             }

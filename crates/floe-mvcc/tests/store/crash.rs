@@ -56,7 +56,7 @@ fn leases_members_and_alarms_are_there_again() {
     bed.done(Command::PublishMember(MemberInfo { id: 8, name: "gone".into(), client_urls: Vec::new() }));
     bed.done(Command::RetractMember { id: 8 });
     bed.done(Command::RetractMember { id: 7 });
-    assert_eq!(bed.store.reader().members(), [member.clone()]);
+    assert_eq!(bed.store.reader().members(), std::slice::from_ref(&member));
     bed.done(Command::Alarm { member: 9, alarm: 2, raise: true });
     bed.done(Command::Alarm { member: 9, alarm: 2, raise: false });
     bed.done(Command::LeaseGrant { id: 5, ttl: 60 });
