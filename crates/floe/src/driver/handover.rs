@@ -49,6 +49,15 @@ pub(super) struct Handover {
     pub(super) deadline: Time,
 }
 
+/// The others have paused, so that this member may be invited.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cleared {
+    to: NodeId,
+    term: Term,
+    /// Then they pass commands on again.
+    until: Time,
+}
+
 /// A leader asked this member to pass nothing on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pause {
@@ -105,7 +114,10 @@ impl<R: Send + 'static> Driver<R> {
     /// The core invites another member to lead: at once, if the others were asked to pause before, and otherwise when they
     /// have said that they do.
     pub(super) fn invite(&mut self, now: Time, invitation: Envelope) {
-        if self.invited == Some((invitation.term, invitation.to)) {
+        let is_meant = |cleared: &Cleared| {
+            (cleared.term, cleared.to) == (invitation.term, invitation.to) && now < cleared.until
+        };
+        if self.cleared.as_ref().is_some_and(is_meant) {
             return self.parts.transport.send_message(invitation);
         }
         let mut handover = match self.handover.take() {
@@ -124,16 +136,15 @@ impl<R: Send + 'static> Driver<R> {
     pub(super) fn advance_handover(&mut self, now: Time) {
         let ready = |handover: &mut Handover| handover.awaiting.is_empty() || handover.deadline <= now;
         let Some(handover) = self.handover.take_if(ready) else { return };
-        let to = handover.then.to();
+        let (to, term) = (handover.then.to(), self.parts.node.term());
+        // They said so a patience ago at the earliest, for an election timeout each.
+        let until = now.plus(self.parts.limits.election_timeout.saturating_sub(self.handover_patience()));
+        self.cleared = Some(Cleared { to, term, until });
         if let Then::Invite(invitation) = handover.then {
-            self.invited = Some((invitation.term, to));
             return self.parts.transport.send_message(invitation);
         }
         let error = match self.parts.node.transfer_leadership(now, to) {
-            Ok(()) => {
-                self.invited = Some((self.parts.node.term(), to));
-                return;
-            }
+            Ok(()) => return,
             // Another leader is what was wanted.
             Err(floe_raft::TransferError::NotLeader { hint }) => TransferError::NotLeader { hint },
             Err(floe_raft::TransferError::BadTarget) => TransferError::BadTarget(to),

@@ -44,7 +44,7 @@ use change::Change;
 pub(crate) use change::Peers;
 use compaction::Compaction;
 pub(crate) use compaction::LogLimits;
-use handover::{Handover, Pause};
+use handover::{Cleared, Handover, Pause};
 pub(crate) use publish::Publisher;
 pub(crate) use snapshots::Sender;
 use snapshots::Snapshots;
@@ -100,8 +100,8 @@ pub(crate) struct Driver<R> {
     changes: Vec<Change>,
     handover: Option<Handover>,
     handover_token: u64,
-    /// Whom the others have paused for, in which term: to invite that one, nobody need be asked again.
-    invited: Option<(Term, NodeId)>,
+    /// Whom the others have paused for last: to invite that one, nobody need be asked again.
+    cleared: Option<Cleared>,
     paused: Option<Pause>,
     wakes: Wakes,
     /// Work of this turn, given out at its end, each with one lock and at most one wake.
@@ -139,7 +139,7 @@ impl<R: Send + 'static> Driver<R> {
             changes: Vec::new(),
             handover: None,
             handover_token: 0,
-            invited: None,
+            cleared: None,
             paused: None,
             wakes: Wakes::default(),
             log_work: Vec::new(),
