@@ -161,6 +161,7 @@ impl Churn {
         for cycle in 1.. {
             self.grow_to(3).await?;
             self.report(cycle, "grew to 3").await?;
+            self.with_witness(cycle).await?;
             self.grow_to(5).await?;
             self.report(cycle, "grew to 5").await?;
             let mut old = self.members.clone();
@@ -183,6 +184,76 @@ impl Churn {
             self.report(cycle, "shrank to 1").await?;
         }
         Ok(())
+    }
+
+    /// Adds a witness to three, replaces one of them beside it, lets it die and come back, and removes it.
+    async fn with_witness(&mut self, cycle: u32) -> Result<()> {
+        let witness = self.add_witness().await?;
+        self.report(cycle, "added a witness").await?;
+        let old = self.members[self.random.random_range(0..self.members.len())];
+        self.add().await?;
+        self.remove(old).await?;
+        self.cluster.kill(witness)?;
+        self.kills += 1;
+        sleep(Duration::from_millis(self.random.random_range(100..900))).await;
+        self.cluster.start(witness)?;
+        self.starts(witness).await?;
+        self.report(cycle, "replaced one beside the witness, which died and came back").await?;
+        self.remove_witness(witness).await?;
+        self.report(cycle, "removed the witness").await
+    }
+
+    /// Adds a witness as an operator would, and waits until it is known by its name: lists of members are made of names.
+    async fn add_witness(&mut self) -> Result<usize> {
+        let new = self.cluster.make_member()?;
+        self.cluster.let_witness(new);
+        let (url, own) = (self.cluster.peer_url(new), self.cluster.name(new).to_owned());
+        let what = format!("adding the witness {own}");
+        let call = {
+            let url = url.clone();
+            move |client: Client, _: Vec<Member>| {
+                let url = url.clone();
+                async move { client.add_witness(url).await }
+            }
+        };
+        let is_added = |members: &[Member]| {
+            members.iter().any(|member| member.peer_ur_ls.contains(&url) && member.is_witness)
+        };
+        let members = self.change(call, is_added, &what).await?;
+        let pair = |member: &Member| {
+            let name = if member.peer_ur_ls.contains(&url) { &own } else { &member.name };
+            member.peer_ur_ls.iter().map(|url| format!("{name}={url}")).collect::<Vec<_>>().join(",")
+        };
+        let list: Vec<_> = members.iter().map(pair).collect();
+        self.cluster.let_join(new, list.join(","));
+        self.cluster.start(new)?;
+        self.starts(new).await.with_context(|| what.clone())?;
+        let begun = Instant::now();
+        loop {
+            let known = self.cluster.client(self.voters[0], CALL_LIMIT)?.members().await.unwrap_or_default();
+            if known.iter().any(|member| member.is_witness && member.name == own) {
+                return Ok(new);
+            }
+            ensure!(begun.elapsed() < CHANGE_LIMIT, "{what}: it is not known by its name");
+            sleep(PAUSE).await;
+        }
+    }
+
+    async fn remove_witness(&mut self, witness: usize) -> Result<()> {
+        let url = self.cluster.peer_url(witness);
+        let what = format!("removing the witness {}", self.cluster.name(witness));
+        let is_gone = |members: &[Member]| !members.iter().any(|member| member.peer_ur_ls.contains(&url));
+        let remove = {
+            let url = url.clone();
+            move |client: Client, members: Vec<Member>| {
+                let found = members.iter().find(|member| member.peer_ur_ls.contains(&url));
+                let id = found.map_or(0, |member| member.id);
+                async move { client.remove_member(id).await }
+            }
+        };
+        self.cluster.let_leave(witness);
+        self.change(remove, is_gone, &what).await?;
+        self.cluster.ends_as_removed(witness).await
     }
 
     async fn grow_to(&mut self, size: usize) -> Result<()> {

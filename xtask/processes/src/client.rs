@@ -129,6 +129,12 @@ impl Client {
         self.cluster().member_add(request).await.map(drop)
     }
 
+    /// Adds a witness that will be reached at `peer_url`.
+    pub(crate) async fn add_witness(&self, peer_url: String) -> Result<(), Status> {
+        let request = MemberAddRequest { peer_ur_ls: vec![peer_url], is_learner: false, is_witness: true };
+        self.cluster().member_add(request).await.map(drop)
+    }
+
     /// Makes a learner a voter.
     pub(crate) async fn promote_member(&self, id: u64) -> Result<(), Status> {
         self.cluster().member_promote(MemberPromoteRequest { id }).await.map(drop)
