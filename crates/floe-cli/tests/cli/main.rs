@@ -146,37 +146,37 @@ fn a_local_cluster_has_a_witness_and_goes_on_when_a_member_is_removed() {
     let directory = TempDir::new().unwrap();
     let base = free_ports();
     let text = base.to_string();
-    let arguments = ["serve", "--cluster", "5", "--witnesses", "1", "--base-port", &text];
+    let arguments = ["serve", "--cluster", "3", "--witnesses", "1", "--base-port", &text];
     let ready = |member: u16| {
         format!("ready to serve client requests at http://127.0.0.1:{}", base + 10 * (member - 1))
     };
-    let server = Server::start(Path::new(FLOE), directory.path(), &arguments, &ready(5));
+    let server = Server::start(Path::new(FLOE), directory.path(), &arguments, &ready(3));
     // The witness is passed over by whoever writes, and by `floe member`.
-    let (first, witness) = (format!("127.0.0.1:{base}"), format!("127.0.0.1:{}", base + 40));
+    let (first, witness) = (format!("127.0.0.1:{base}"), format!("127.0.0.1:{}", base + 20));
     let witness_first = format!("{witness},{first}");
     assert_eq!(says_at(&["put", "a", "1"], &witness_first), "OK\n");
     assert_eq!(says_at(&["get", "a"], &witness_first), "a\n1\n");
     let list = says_at(&["member", "list"], &witness);
-    assert!(list.lines().any(|line| line.contains(" n5 ") && line.ends_with("witness")), "{list}");
-    assert_eq!(list.matches("voter").count(), 4, "{list}");
+    assert!(list.lines().any(|line| line.contains(" n3 ") && line.ends_with("witness")), "{list}");
+    assert_eq!(list.matches("voter").count(), 2, "{list}");
     assert!(says_at(&["status"], &witness).contains(" witness "));
-    let (code, error) = fails(&["put", "a", "2", "--command-timeout", "1s"], base + 40);
+    let (code, error) = fails(&["put", "a", "2", "--command-timeout", "1s"], base + 20);
     assert_eq!(code, 1, "{error}");
     assert!(error.contains("this member is a witness") && error.contains("the leader is n"), "{error}");
 
-    says_at(&["member", "remove", "n4"], &witness_first);
+    says_at(&["member", "remove", "n3"], &witness_first);
     let listens = |port: u16| std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
     let begun = std::time::Instant::now();
-    while listens(base + 30) || listens(base + 31) {
+    while listens(base + 20) || listens(base + 21) {
         assert!(begun.elapsed().as_secs() < 30, "the removed member still listens");
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
     assert_eq!(says(&["put", "a", "3"], base + 10), "OK\n");
     server.stop();
-    let server = Server::start(Path::new(FLOE), directory.path(), &arguments, &ready(5));
-    assert_eq!(says(&["get", "a"], base + 20), "a\n3\n");
-    assert_eq!(says(&["member", "list"], base).lines().count(), 5);
-    assert!(!listens(base + 30));
+    let server = Server::start(Path::new(FLOE), directory.path(), &arguments, &ready(2));
+    assert_eq!(says(&["get", "a"], base + 10), "a\n3\n");
+    assert_eq!(says(&["member", "list"], base).lines().count(), 3);
+    assert!(!listens(base + 20));
     server.stop();
 }
 
