@@ -95,14 +95,12 @@ fn mutant(fields: &mut Fields) -> Result<Option<Mutant>, Wrong> {
 
 fn script(fields: &mut Fields) -> Result<Script, Wrong> {
     let usual = Script::default();
-    if fields.number("groups")?.unwrap_or(1) != 1 {
-        return Err("a scripted world has one group".to_owned());
-    }
     Ok(Script {
         seed: fields.seed("seed")?.unwrap_or(usual.seed),
         voters: fields.number("voters")?.unwrap_or(usual.voters),
         learners: fields.number("learners")?.unwrap_or(usual.learners),
         joiners: fields.number("joiners")?.unwrap_or(usual.joiners),
+        groups: fields.number("groups")?.unwrap_or(usual.groups),
         witnesses: fields.numbers("witnesses")?.unwrap_or_default().into_iter().map(NodeId).collect(),
         heartbeat_ms: fields.number("heartbeat_ms")?.unwrap_or(usual.heartbeat_ms),
         election_timeout_ms: fields.number("election_timeout_ms")?.unwrap_or(usual.election_timeout_ms),
@@ -175,6 +173,10 @@ fn limits(restrictions: &Restrictions) -> Result<(), Refused> {
     limit(
         restrictions.clients.is_none_or(|clients| clients <= 16),
         "a world has 16 clients at most, besides the viewer",
+    )?;
+    limit(
+        restrictions.groups.is_none_or(|groups| (1..=50).contains(&groups)),
+        "a world has one to 50 groups",
     )?;
     limit(restrictions.seconds.is_none_or(|seconds| seconds <= 600), "a world lasts ten minutes at most")
 }

@@ -183,6 +183,44 @@ fn a_packet_can_be_taken_from_the_wire() {
 }
 
 #[test]
+fn many_groups_beat_together_sleep_when_idle_and_survive_a_crash() {
+    let mut engine = open(json!({"version": 1, "groups": 12, "clients": 2}));
+    let state = seek(&mut engine, 1_500);
+    let groups =
+        |state: &Value, node: usize| state["nodes"][node]["groups"].as_array().cloned().unwrap_or_default();
+    let leads =
+        |state: &Value, node| groups(state, node).iter().filter(|group| group["role"] == "leader").count();
+    assert_eq!((0..3).map(|node| leads(&state, node)).sum::<usize>(), 12, "{state}");
+    let beats = ask(&mut engine, &json!({"call": "events", "limit": 20_000}))["events"].clone();
+    let beats = beats.as_array().unwrap().iter().filter(|event| event["kind"] == "beat");
+    assert!(beats.clone().any(|beat| beat["heartbeats"].as_u64() > Some(1)), "heartbeats share a beat");
+    act(&mut engine, json!({"do": "crash", "node": 1}));
+    let state = seek(&mut engine, 4_000);
+    assert_eq!(state["nodes"][0]["status"], "down");
+    assert_eq!((1..3).map(|node| leads(&state, node)).sum::<usize>(), 12, "{state}");
+    assert_eq!(
+        refused(&mut engine, json!({"call": "act", "action": {"do": "set", "value": 1}})),
+        "bad-action"
+    );
+
+    let mut idle = open(json!({"version": 1, "groups": 12}));
+    let state = seek(&mut idle, 4_000);
+    assert!(groups(&state, 0).iter().all(|group| group["asleep"] == true), "{state}");
+    assert_eq!(seek(&mut idle, 1_500)["nodes"], {
+        seek(&mut idle, 3_000);
+        seek(&mut idle, 1_500)["nodes"].clone()
+    });
+}
+
+#[test]
+fn seeds_of_many_groups_are_shown_to_their_end() {
+    let world = json!({"seed": 3, "groups": 12, "seconds": 5});
+    let mut engine = open(json!({"version": 1, "world": world}));
+    let state = seek(&mut engine, 600_000);
+    assert_eq!((&state["end"], &state["verdict"]["holds"]), (&json!("over"), &json!(true)), "{state}");
+}
+
+#[test]
 fn a_host_that_breaks_its_contract_is_caught_where_it_breaks() {
     let world = json!({"seed": 1, "mutant": "host-read-without-index", "seconds": 60});
     let caught = (1..60).find_map(|seed| {

@@ -22,7 +22,7 @@ use crate::clock::Moment;
 use crate::plan::Plan;
 use crate::run::Statistics;
 use crate::trace::{Trace, TraceHash};
-use world::GroupsWorld;
+pub(crate) use world::{Event, GroupsWorld, Load};
 
 /// Runs the world of a plan with more than one group.
 pub(crate) fn run(plan: Plan, trace: Trace) -> (Option<Violation>, TraceHash, Statistics) {

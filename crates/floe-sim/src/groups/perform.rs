@@ -1,7 +1,7 @@
 //! What a machine asks for is performed, and held against the rules of its group.
 
 use floe_multi::{Beat, MultiEffect, MultiNode};
-use floe_raft::{Alarm, Effect, Entry, EntryKind, Envelope, GroupId, Message, NodeId, RoleKind, Time, Write};
+use floe_raft::{Alarm, Effect, Entry, EntryKind, Envelope, GroupId, Message, RoleKind, Time, Write};
 
 use super::start::disk_of;
 use super::world::{Event, GroupsWorld, Load};
@@ -44,8 +44,9 @@ impl GroupsWorld {
             MultiEffect::Group(group, Effect::Send(envelope)) => {
                 self.observe(host, group)?;
                 self.check_said(group, &envelope)?;
-                self.trace.record(self.now, EventId(0), &Happening::Sent { envelope: &envelope });
-                self.send(envelope.from, envelope.to, Load::Message(group, envelope));
+                let cause = self.trace.record(self.now, EventId(0), &Happening::Sent { envelope: &envelope });
+                let (from, to) = (envelope.from, envelope.to);
+                self.send(Packet { from, to, cause, body: Load::Message(group, envelope) });
                 Ok(())
             }
             MultiEffect::Group(group, effect) => self.perform_in(host, group, effect),
@@ -85,16 +86,17 @@ impl GroupsWorld {
             let Some(group) = self.group(heartbeat.group) else { continue };
             group.check.elections.leads(beat.from, heartbeat.term)?;
         }
-        self.trace.record(self.now, EventId(0), &Happening::Beat { beat: &beat });
-        self.send(beat.from, beat.to, Load::Beat(beat));
+        let cause = self.trace.record(self.now, EventId(0), &Happening::Beat { beat: &beat });
+        let (from, to) = (beat.from, beat.to);
+        self.send(Packet { from, to, cause, body: Load::Beat(beat) });
         Ok(())
     }
 
-    fn send(&mut self, from: NodeId, to: NodeId, body: Load) {
+    fn send(&mut self, packet: Packet<Load>) {
+        let (from, to, cause) = (packet.from, packet.to, packet.cause);
         let mut arrivals = Vec::new();
-        let packet = Packet { from, to, cause: EventId(0), body };
         if let Some(why) = self.net.send(self.now, packet, 0, &mut arrivals) {
-            self.trace.record(self.now, EventId(0), &Happening::Lost { from, to, why });
+            self.trace.record(self.now, cause, &Happening::Lost { from, to, why });
         }
         for (at, packet) in arrivals {
             self.queue.push(at, Event::Arrive(packet));

@@ -118,7 +118,7 @@ impl GroupsWorld {
             let here = groups.iter().filter(|group| group.membership.contains(id)).map(|group| group.id);
             Host {
                 id,
-                clock: Clock::new(host_rng.below(1_000 * SECOND)),
+                clock: Clock::new(if plan.host.steady { 0 } else { host_rng.below(1_000 * SECOND) }),
                 disk: Disk::new(id, here, plan.host.real_log),
                 life: None,
                 lives: 0,
@@ -138,7 +138,10 @@ impl GroupsWorld {
             groups,
             net: Network::new(seed, plan.network.clone()),
             trace,
-            quiesce_after: sleeps.then_some(Duration::from_millis(quiesce_ms)),
+            quiesce_after: match plan.host.steady {
+                true => Some(Duration::from_nanos(crate::stage::SLEEP)),
+                false => sleeps.then_some(Duration::from_millis(quiesce_ms)),
+            },
             disk_rng: Rng::new(seed, Stream::Disk),
             host_rng,
             load_rng: Rng::new(seed, Stream::Workload),
@@ -176,7 +179,7 @@ impl GroupsWorld {
             self.queue.push(self.plan.schedule[number].1, Event::Intervene(number));
         }
         for host in 0..self.hosts.len() {
-            let at = Moment(self.host_rng.below(20 * MS));
+            let at = Moment(if self.plan.host.steady { 0 } else { self.host_rng.below(20 * MS) });
             self.queue.push(at, Event::Restart(host));
         }
         for client in 0..self.plan.workload.clients {
@@ -188,13 +191,23 @@ impl GroupsWorld {
     /// Runs until this moment, or to the first violation.
     pub(crate) fn run_until(&mut self, end: Moment) -> Checked {
         while self.queue.next().is_some_and(|at| at <= end) {
-            let Some((at, event)) = self.queue.pop() else { break };
-            self.now = at;
-            self.handled += 1;
-            self.handle(event).map_err(|violation| Box::new(Violation { at: self.now, ..*violation }))?;
+            self.step()?;
         }
         self.now = self.now.max(end);
         Ok(())
+    }
+
+    /// Handles the next event.
+    pub(crate) fn step(&mut self) -> Checked {
+        let Some((at, event)) = self.queue.pop() else { return Ok(()) };
+        self.now = at;
+        self.handled += 1;
+        self.handle(event).map_err(|violation| Box::new(Violation { at: self.now, ..*violation }))
+    }
+
+    /// How many events were handled.
+    pub(crate) fn handled(&self) -> u64 {
+        self.handled
     }
 
     fn handle(&mut self, event: Event) -> Checked {
@@ -256,8 +269,8 @@ impl GroupsWorld {
         }
         let at = self.at(host);
         self.when_running(at, Event::Arrive(packet.clone()), |world| {
-            let Packet { from, to, body, .. } = packet;
-            world.trace.record(world.now, EventId(0), &Happening::Arrived { from, to });
+            let Packet { from, to, body, cause } = packet;
+            world.trace.record(world.now, cause, &Happening::Arrived { from, to });
             world.act(host, |multi, now| match body {
                 Load::Beat(beat) => multi.handle_beat(now, beat),
                 Load::Message(group, envelope) => multi.handle_message(now, group, envelope),
@@ -329,7 +342,7 @@ impl GroupsWorld {
             return;
         }
         std::mem::swap(&mut life.writes, &mut life.writing);
-        let takes = self.disk_rng.exponential(self.plan.host.sync_mean) * u64::from(slow);
+        let takes = self.plan.host.takes(&mut self.disk_rng, self.plan.host.sync_mean) * u64::from(slow);
         self.queue.push(self.now.max(stalled_until).plus(takes), Event::Written(at));
     }
 
@@ -401,6 +414,13 @@ impl GroupsWorld {
 /// A group on some of the machines, most often on three; on one that is a learner's machine as a learner.
 fn draw_group(id: GroupId, plan: &Plan, rng: &mut Rng) -> Group {
     let mut nodes: Vec<NodeId> = plan.voters.clone();
+    if plan.host.steady {
+        // In a world that is shown each machine has a part in every group.
+        let mut membership = Membership::of_voters(nodes);
+        membership.learners.extend(&plan.learners);
+        let check = Checker::new(membership.clone(), None);
+        return Group { id, check, membership, at_heal: floe_raft::Index(0) };
+    }
     rng.shuffle(&mut nodes);
     let count = *rng.pick(&[1, 2, 3, 3, 3, 3, 5, 7]).unwrap_or(&3);
     nodes.truncate(count);

@@ -14,6 +14,7 @@ use crate::clock::Rate;
 use crate::host::Input;
 use crate::machine::Key;
 use crate::members::WantedChange;
+use crate::plan::NetworkPlan;
 use crate::trace::{EventId, Happening};
 use crate::world::{Event, Mend, World};
 
@@ -190,7 +191,7 @@ pub enum Change {
 
 impl Act {
     /// Its name in traces.
-    fn name(&self) -> &'static str {
+    pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Write { .. } => "write",
             Self::Read { .. } => "read",
@@ -219,7 +220,7 @@ impl Act {
     }
 
     /// Whom it is done to; none if to several or to nobody.
-    fn node(&self) -> Option<NodeId> {
+    pub(super) fn node(&self) -> Option<NodeId> {
         match self {
             Self::Write { node, .. } | Self::Read { node, .. } => *node,
             Self::Crash { node, .. }
@@ -252,6 +253,17 @@ impl Act {
         };
         let place = NAMES.iter().position(|name| name == key)?;
         Some(Ask { key: Key(place as u8), write, node, request })
+    }
+
+    /// How the network is from now on, if that is what it changes.
+    pub(super) fn change(&self, plan: &mut NetworkPlan) {
+        let Self::Network { delay, loss, duplicate, reorder } = self else { return };
+        if let Some([low, high]) = *delay {
+            (plan.delay_min, plan.delay_mean, plan.delay_spread) = (low, 0, high - low);
+        }
+        plan.loss = loss.unwrap_or(plan.loss);
+        plan.duplicate = duplicate.unwrap_or(plan.duplicate);
+        plan.ordered = reorder.map_or(plan.ordered, |reorder| !reorder);
     }
 
     /// Whether it can be meant, in a world of so many nodes.
@@ -319,7 +331,7 @@ impl Change {
 type Refusal = Option<&'static str>;
 
 /// What has no end of its own.
-const EVER: u64 = u64::MAX;
+pub(super) const EVER: u64 = u64::MAX;
 
 impl World {
     /// Does what a viewer wants.
@@ -434,21 +446,16 @@ impl World {
     fn do_on_all(&mut self, act: &Act) -> Result<(), Box<Violation>> {
         match act {
             Act::Cut { links, lasts } => self.cut_for(links.clone(), *lasts),
-            Act::Partition { sides, lasts } => self.cut_for(self.between(sides), *lasts),
+            Act::Partition { sides, lasts } => {
+                let nodes: Vec<NodeId> = self.plan.nodes().collect();
+                self.cut_for(between(&nodes, sides), *lasts);
+            }
             Act::Heal => {
                 self.net.mend_all();
                 self.queue
                     .remove(|_, event| matches!(event, Event::Mend(Mend::Links(_) | Mend::Flap { .. })));
             }
-            Act::Network { delay, loss, duplicate, reorder } => {
-                let plan = self.net.plan_mut();
-                if let Some([low, high]) = *delay {
-                    (plan.delay_min, plan.delay_mean, plan.delay_spread) = (low, 0, high - low);
-                }
-                plan.loss = loss.unwrap_or(plan.loss);
-                plan.duplicate = duplicate.unwrap_or(plan.duplicate);
-                plan.ordered = reorder.map_or(plan.ordered, |reorder| !reorder);
-            }
+            Act::Network { .. } => act.change(self.net.plan_mut()),
             Act::Member { changes } => {
                 let Some(leader) = self.find(Target::Leader) else { return Ok(()) };
                 let witnesses = &self.plan.witnesses;
@@ -465,14 +472,6 @@ impl World {
     fn cut_for(&mut self, links: Vec<Link>, lasts: Option<u64>) {
         self.net.cut(&links);
         self.queue.push(self.now.plus(lasts.unwrap_or(EVER)), Event::Mend(Mend::Links(links)));
-    }
-
-    /// The links that leave a side.
-    fn between(&self, sides: &[Vec<NodeId>]) -> Vec<Link> {
-        let side = |node: &NodeId| sides.iter().position(|side| side.contains(node));
-        let nodes: Vec<NodeId> = self.plan.nodes().collect();
-        let pairs = nodes.iter().flat_map(|from| nodes.iter().map(|to| (*from, *to)));
-        pairs.filter(|(from, to)| side(from) != side(to)).map(|(from, to)| Link { from, to }).collect()
     }
 
     fn forget_restart(&mut self, host: usize) {
@@ -531,4 +530,11 @@ impl World {
 }
 
 /// The number of an intervention that a viewer makes: none of the schedule has it.
-const BY_HAND: u32 = u32::MAX - 1;
+pub(super) const BY_HAND: u32 = u32::MAX - 1;
+
+/// The links that leave a side.
+pub(super) fn between(nodes: &[NodeId], sides: &[Vec<NodeId>]) -> Vec<Link> {
+    let side = |node: &NodeId| sides.iter().position(|side| side.contains(node));
+    let pairs = nodes.iter().flat_map(|from| nodes.iter().map(|to| (*from, *to)));
+    pairs.filter(|(from, to)| side(from) != side(to)).map(|(from, to)| Link { from, to }).collect()
+}

@@ -11,6 +11,8 @@ mod act;
 mod backstage;
 mod client;
 mod json;
+mod many;
+mod scene;
 mod script;
 mod view;
 mod watch;
@@ -24,14 +26,18 @@ pub use act::{Act, Change, DiskMode, Write};
 pub use script::{Reads, Script, StageError};
 
 pub(crate) use backstage::Backstage;
+pub(crate) use many::SLEEP;
 pub(crate) use watch::Watcher;
+
+use scene::{Part, Scene};
 
 use crate::check::{Checked, Invariant, Violation, broken};
 use crate::clock::{Moment, SECOND};
+use crate::groups::GroupsWorld;
 use crate::mutant::Mutant;
 use crate::plan::Plan;
 use crate::run::Options;
-use crate::trace::{EventId, Happening, Sink, Trace};
+use crate::trace::{Sink, Trace};
 use crate::world::World;
 
 /// How long a world on a stage may last.
@@ -52,14 +58,6 @@ pub enum End {
     Limit,
 }
 
-/// Where a seed's world is. A scripted one is always in its first part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
-    Chaos,
-    Settling,
-    Over,
-}
-
 /// A world that is driven and looked at.
 pub struct Stage {
     plan: Plan,
@@ -70,7 +68,7 @@ pub struct Stage {
     acts: Vec<(Moment, Act)>,
     /// How many of the acts are done.
     done: usize,
-    world: World,
+    scene: Scene,
     lines: Rc<RefCell<Vec<String>>>,
     /// Events handled and acts done.
     advances: u64,
@@ -103,12 +101,6 @@ impl Stage {
             ));
         }
         let plan = Plan::draw(seed, &restrictions);
-        if plan.groups > 1 {
-            return Err(StageError::Setup(format!(
-                "seed {seed} has {} groups, and a stage shows one: set `groups` to 1, or run `floe sim`",
-                plan.groups
-            )));
-        }
         Self::open(plan, backstage::Timeouts::default(), options.mutant, true, acts)
     }
 
@@ -130,7 +122,7 @@ impl Stage {
             act.check(plan.nodes().count() as u64)?;
         }
         let lines = Rc::new(RefCell::new(Vec::new()));
-        let world = build(&plan, mutant, &timeouts, &lines);
+        let scene = build(&plan, mutant, &timeouts, &lines);
         let mut stage = Self {
             plan,
             timeouts,
@@ -138,7 +130,7 @@ impl Stage {
             is_drawn,
             acts,
             done: 0,
-            world,
+            scene,
             lines,
             advances: 0,
             loud: Vec::new(),
@@ -154,7 +146,7 @@ impl Stage {
     /// Starts again from nothing.
     fn restart(&mut self) {
         self.lines.borrow_mut().clear();
-        self.world = build(&self.plan, self.mutant, &self.timeouts, &self.lines);
+        self.scene = build(&self.plan, self.mutant, &self.timeouts, &self.lines);
         (self.done, self.advances, self.opening) = (0, 0, 0);
         self.loud.clear();
         (self.part, self.violation) = (Part::Chaos, None);
@@ -162,10 +154,10 @@ impl Stage {
     }
 
     fn begin(&mut self) {
-        let begun = self.guard(World::begin);
+        let begun = self.guard(Scene::begin);
         self.settle(begun);
         // The start of a process is an event like any other, and acts at that moment come after it.
-        while self.world.queue.next() == Some(Moment(0)) && self.violation.is_none() {
+        while self.scene.next_due() == Some(Moment(0)) && self.violation.is_none() {
             self.advance(Some(Moment(0)));
         }
         self.opening = self.loud.len();
@@ -173,7 +165,7 @@ impl Stage {
 
     /// The present moment.
     pub fn now(&self) -> Moment {
-        self.world.now
+        self.scene.now()
     }
 
     /// All acts, done or to come.
@@ -193,7 +185,7 @@ impl Stage {
 
     /// Why nothing happens any more, if so.
     pub fn end(&self) -> Option<End> {
-        let is_too_long = self.world.trace.events() >= MOST_EVENTS || self.now() >= LONGEST;
+        let is_too_long = self.scene.trace().events() >= MOST_EVENTS || self.now() >= LONGEST;
         match self.violation {
             Some(_) => Some(End::Violated),
             None if self.part == Part::Over => Some(End::Over),
@@ -203,7 +195,7 @@ impl Stage {
 
     /// How many lines the trace has.
     pub fn events(&self) -> u64 {
-        self.world.trace.events()
+        self.scene.trace().events()
     }
 
     /// The lines of the trace after an event, so many at most.
@@ -217,12 +209,12 @@ impl Stage {
     /// Goes to a moment, forwards or back. After a violation time stands still.
     pub fn seek(&mut self, at: Moment) {
         let at = at.min(LONGEST);
-        if at < self.world.now {
+        if at < self.now() {
             self.restart();
         }
         while self.advance(Some(at)) {}
         if self.end().is_none() {
-            self.world.now = self.world.now.max(at);
+            self.scene.set_now(self.now().max(at));
         }
     }
 
@@ -234,7 +226,7 @@ impl Stage {
 
     /// Goes back to where the trace had so many steps less.
     pub fn step_back(&mut self, count: u64) {
-        let is_there = self.loud.last() == Some(&(self.advances, self.world.now));
+        let is_there = self.loud.last() == Some(&(self.advances, self.now()));
         let steps = self.loud.len().saturating_sub(usize::from(is_there));
         let more = usize::try_from(count.saturating_sub(1)).unwrap_or(usize::MAX);
         let steps = if count == 0 { self.loud.len() } else { steps.saturating_sub(more) };
@@ -252,7 +244,7 @@ impl Stage {
         }
         act.check(self.plan.nodes().count() as u64)?;
         let later = self.acts.split_off(self.done);
-        let now = self.world.now;
+        let now = self.now();
         // As it would be found by somebody who comes here with this act on the list.
         while self.advance(Some(now)) {}
         self.acts.push((now, act));
@@ -273,7 +265,7 @@ impl Stage {
         if self.end().is_some() {
             return false;
         }
-        let event = self.world.queue.next();
+        let event = self.scene.next_due();
         let act = self.acts.get(self.done).map(|(at, _)| *at);
         let is_event = event.is_some_and(|event| act.is_none_or(|act| event <= act));
         let Some(due) = (if is_event { event } else { act }) else { return false };
@@ -283,73 +275,64 @@ impl Stage {
         if self.is_drawn && self.end_part(due) {
             return true;
         }
-        let before = self.world.trace.events();
+        let before = self.scene.trace().events();
         let happened = if is_event {
-            self.guard(World::step)
+            self.guard(Scene::step)
         } else {
             let act = self.acts[self.done].1.clone();
             self.done += 1;
-            self.world.now = due;
+            self.scene.set_now(due);
             let refused = &mut self.refused;
-            let world = &mut self.world;
-            guard(world, |world| {
-                *refused = world.do_act(&act)?;
+            guard(&mut self.scene, |scene| {
+                *refused = scene.do_act(&act)?;
                 Ok(())
             })
         };
         self.settle(happened);
         self.advances += 1;
-        if self.world.trace.events() > before {
-            self.loud.push((self.advances, self.world.now));
+        if self.scene.trace().events() > before {
+            self.loud.push((self.advances, self.now()));
         }
         true
     }
 
     /// Between two events a part of a seed's world may be over, with what must be true then.
     fn end_part(&mut self, due: Moment) -> bool {
-        let (ends, next) = match self.part {
-            Part::Chaos => (self.plan.end, Part::Settling),
-            Part::Settling => (self.world.ends, Part::Over),
-            Part::Over => return false,
-        };
-        if due <= ends {
-            return false;
-        }
-        let holds = match self.part {
-            Part::Chaos => self.guard(|world| world.check_unanswered()),
-            // What a viewer did to it nobody promised to survive.
-            Part::Settling | Part::Over if self.done > 0 => Ok(()),
-            Part::Settling | Part::Over => self.guard(|world| world.check_settled()),
-        };
+        let Some(ends) = self.scene.ends(self.part).filter(|ends| *ends < due) else { return false };
+        self.scene.set_now(self.now().max(ends));
+        let (part, is_touched) = (self.part, self.done > 0);
+        let mut next = Part::Over;
+        let holds = self.guard(|scene| {
+            next = scene.end_part(part, is_touched)?;
+            Ok(())
+        });
         self.part = next;
-        self.world.now = self.world.now.max(ends);
         self.settle(holds);
         true
     }
 
-    fn guard(&mut self, run: impl FnOnce(&mut World) -> Checked) -> Checked {
-        guard(&mut self.world, run)
+    fn guard(&mut self, run: impl FnOnce(&mut Scene) -> Checked) -> Checked {
+        guard(&mut self.scene, run)
     }
 
     /// Keeps the violation, and makes sure that it is the last line of the trace.
     fn settle(&mut self, happened: Checked) {
         let Err(violation) = happened else { return };
         let mut violation = *violation;
-        let world = &mut self.world;
         if violation.at == Moment(0) {
-            violation.at = world.now;
+            violation.at = self.now();
         }
         let is_told = self.lines.borrow().last().is_some_and(|line| line.contains("\"kind\":\"violated\""));
         if !is_told {
-            world.trace.record(world.now, world.cause, &Happening::Violated { violation: &violation });
+            self.scene.record_violation(&violation);
         }
         self.violation = Some(violation);
     }
 }
 
 /// A panic is a finding like any other. Where a panic ends the program it is for the page to say so.
-fn guard(world: &mut World, run: impl FnOnce(&mut World) -> Checked) -> Checked {
-    catch_unwind(AssertUnwindSafe(|| run(world))).unwrap_or_else(|panic| {
+fn guard(scene: &mut Scene, run: impl FnOnce(&mut Scene) -> Checked) -> Checked {
+    catch_unwind(AssertUnwindSafe(|| run(scene))).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("without a message");
         Err(broken(Invariant::NoPanic, text))
@@ -361,13 +344,15 @@ fn build(
     mutant: Option<Mutant>,
     timeouts: &backstage::Timeouts,
     lines: &Rc<RefCell<Vec<String>>>,
-) -> World {
+) -> Scene {
     let sink = Rc::clone(lines);
     let mut trace =
         Trace::new(Some(Sink(Box::new(move |line: &str| sink.borrow_mut().push(line.to_owned())))));
     trace.watch(Watcher::default());
+    if plan.groups > 1 {
+        return Scene::Many(Box::new(GroupsWorld::new(plan.clone(), trace)));
+    }
     let mut world = World::new(plan.clone(), mutant, trace);
-    world.cause = EventId(0);
     world.backstage = Some(Box::new(Backstage::new(timeouts.clone(), world.hosts.len())));
-    world
+    Scene::One(Box::new(world))
 }

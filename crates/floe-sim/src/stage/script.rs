@@ -23,6 +23,8 @@ pub struct Script {
     pub learners: u64,
     /// How many that may join, numbered after the learners.
     pub joiners: u64,
+    /// How many groups the machines share. With more than one clients work by themselves, and idle groups sleep.
+    pub groups: u64,
     /// Who is a witness.
     pub witnesses: BTreeSet<NodeId>,
     /// Between two heartbeats.
@@ -91,6 +93,7 @@ impl Default for Script {
             voters: 3,
             learners: 0,
             joiners: 0,
+            groups: 1,
             witnesses: BTreeSet::new(),
             heartbeat_ms: 50,
             election_timeout_ms: 150,
@@ -132,6 +135,12 @@ impl Script {
         limit(
             voters.saturating_add(learners).saturating_add(joiners) <= MOST_NODES,
             "a world has 16 nodes at most",
+        )?;
+        check(self.groups >= 1, "a world has at least one group")?;
+        limit(self.groups <= 50, "a world has 50 groups at most")?;
+        check(
+            self.groups == 1 || self.is_for_groups(),
+            "a world of many groups has no joiners, witnesses, snapshots, fixed timeouts, bugs, and reads by index only",
         )?;
         limit(self.clients <= 16, "a world has 16 clients at most, besides the viewer")?;
         let nodes = voters + learners + joiners;
@@ -199,7 +208,7 @@ impl Script {
             voters: nodes(0, voters),
             learners: nodes(voters, learners),
             joiners: nodes(voters + learners, joiners),
-            groups: 1,
+            groups: self.groups,
             witnesses: self.witnesses.clone(),
             features: BTreeSet::new(),
             config,
@@ -216,6 +225,16 @@ impl Script {
             liveness: false,
             schedule: Vec::new(),
         })
+    }
+
+    /// Worlds of many groups look at what groups have in common, and at nothing else.
+    fn is_for_groups(&self) -> bool {
+        self.joiners == 0
+            && self.witnesses.is_empty()
+            && self.snapshot_after == 0
+            && self.timeouts_ms.is_empty()
+            && self.mutant.is_none()
+            && self.reads == Reads::Index
     }
 
     /// A bug of the log shows in the real log only.

@@ -4,6 +4,7 @@ use floe_raft::{Entry, Index, Membership, ProgressState, RoleKind};
 use floe_trace::role_name;
 
 use super::json::{Object, object};
+use super::scene::Scene;
 use super::watch::Seen;
 use super::words::{Meaning, NAMES, entry_kind, key_name, packet_text};
 use super::{End, Stage};
@@ -12,7 +13,7 @@ use crate::clock::{Moment, Rate};
 use crate::host::{Host, Life};
 use crate::image::LogImage;
 use crate::machine::{Key, Machine, OpId};
-use crate::net::Packet;
+use crate::net::{Network, Packet};
 use crate::world::{Event, World};
 
 /// How many entries of a log are told.
@@ -25,9 +26,8 @@ impl Stage {
     pub fn state(&self) -> String {
         let mut out = String::with_capacity(8_192);
         object(&mut out, |state| {
-            let world = &self.world;
-            state.number("at", world.now.0);
-            state.number("event", world.trace.events());
+            state.number("at", self.now().0);
+            state.number("event", self.events());
             match self.end() {
                 Some(End::Violated) => state.text("end", "violated"),
                 Some(End::Over) => state.text("end", "over"),
@@ -35,23 +35,7 @@ impl Stage {
                 None => state.nothing("end"),
             }
             state.object("verdict", |verdict| self.verdict(verdict));
-            let members = world.membership_in_force();
-            state.objects("nodes", 0..world.hosts.len(), |node, host| world.show_node(node, host, members));
-            let mut packets: Vec<(Moment, u64, &Packet)> = world
-                .queue
-                .iter()
-                .filter_map(|(at, number, event)| match event {
-                    Event::Arrive(packet) => Some((at, number, packet)),
-                    _ => None,
-                })
-                .collect();
-            packets.sort_by_key(|(_, number, _)| *number);
-            state.objects("packets", packets, |out, (at, number, packet)| {
-                world.show_packet(out, at, number, packet);
-            });
-            world.show_links(state);
-            world.show_operations(state);
-            state.object("members", |out| show_membership(out, members));
+            self.scene.show(state);
             state.number("actions", self.done as u64);
         });
         out
@@ -61,14 +45,14 @@ impl Stage {
         match &self.violation {
             None => {
                 out.flag("holds", true);
-                out.number("checked", self.world.handled());
+                out.number("checked", self.scene.handled());
             }
             Some(violation) => {
                 out.flag("holds", false);
-                out.number("checked", self.world.handled());
+                out.number("checked", self.scene.handled());
                 out.text("rule", violation.invariant.name());
                 out.text("detail", &violation.detail);
-                out.number("event", self.world.trace.events());
+                out.number("event", self.events());
                 out.number("at", violation.at.0);
             }
         }
@@ -76,7 +60,9 @@ impl Stage {
 
     /// What each node knows of the entry at an index.
     pub fn entry(&self, index: u64) -> String {
-        let world = &self.world;
+        let Scene::One(world) = &self.scene else {
+            return format!("{{\"index\":{index},\"text\":\"\",\"nodes\":[]}}");
+        };
         let mut out = String::new();
         object(&mut out, |out| {
             out.number("index", index);
@@ -102,6 +88,27 @@ impl Stage {
         });
         out
     }
+}
+
+/// Writes down what a world of one group looks like.
+pub(super) fn show_one(world: &World, state: &mut Object<'_>) {
+    let members = world.membership_in_force();
+    state.objects("nodes", 0..world.hosts.len(), |node, host| world.show_node(node, host, members));
+    let mut packets: Vec<(Moment, u64, &Packet)> = world
+        .queue
+        .iter()
+        .filter_map(|(at, number, event)| match event {
+            Event::Arrive(packet) => Some((at, number, packet)),
+            _ => None,
+        })
+        .collect();
+    packets.sort_by_key(|(_, number, _)| *number);
+    state.objects("packets", packets, |out, (at, number, packet)| {
+        world.show_packet(out, at, number, packet);
+    });
+    show_links(state, &world.net);
+    world.show_operations(state);
+    state.object("members", |out| show_membership(out, members));
 }
 
 fn log_of(host: &Host) -> &LogImage {
@@ -272,21 +279,6 @@ impl World {
         out.text("text", &text);
     }
 
-    fn show_links(&self, out: &mut Object<'_>) {
-        let cuts: Vec<_> = self.net.cuts().collect();
-        let slow = self.net.slow_links().filter(|(link, _)| !cuts.contains(link));
-        let cut = cuts.iter().map(|link| (*link, None));
-        let links = cut.chain(slow.map(|(link, delay)| (link, Some(delay))));
-        out.objects("links", links, |out, (link, delay)| {
-            out.number("from", link.from.0);
-            out.number("to", link.to.0);
-            out.flag("cut", delay.is_none());
-            if let Some(delay) = delay {
-                out.number("delay_ms", delay / crate::clock::MS);
-            }
-        });
-    }
-
     fn show_operations(&self, out: &mut Object<'_>) {
         let operations: Vec<(&OpId, &Seen)> =
             self.trace.watcher().map(|watcher| watcher.operations.iter().collect()).unwrap_or_default();
@@ -331,4 +323,20 @@ impl World {
             outcome => (outcome, None),
         }
     }
+}
+
+/// Writes down the links that are not whole.
+pub(super) fn show_links<B: Clone>(out: &mut Object<'_>, net: &Network<B>) {
+    let cuts: Vec<_> = net.cuts().collect();
+    let slow = net.slow_links().filter(|(link, _)| !cuts.contains(link));
+    let cut = cuts.iter().map(|link| (*link, None));
+    let links = cut.chain(slow.map(|(link, delay)| (link, Some(delay))));
+    out.objects("links", links, |out, (link, delay)| {
+        out.number("from", link.from.0);
+        out.number("to", link.to.0);
+        out.flag("cut", delay.is_none());
+        if let Some(delay) = delay {
+            out.number("delay_ms", delay / crate::clock::MS);
+        }
+    });
 }

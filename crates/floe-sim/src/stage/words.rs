@@ -166,7 +166,7 @@ pub(crate) fn packet_text(body: &Body) -> (&'static str, u64, String) {
     }
 }
 
-fn message_text(message: &Message) -> String {
+pub(super) fn message_text(message: &Message) -> String {
     let answer = |granted: &bool| if *granted { "granted" } else { "refused" }.to_owned();
     match message {
         Message::PreVote { last } | Message::Vote { last, .. } => format!("log ends with {}", id_text(*last)),
