@@ -10,7 +10,7 @@ use super::http::Connection;
 use super::{Endpoint, etcd};
 
 /// An endpoint that says nothing for so long is down, as far as anybody sees.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(2);
 /// Questions after which its health is asked for again: a member that is not well logs each of them.
 const HEALTH_EVERY: u64 = 10;
 /// Events in one answer; as many as it gives.

@@ -10,7 +10,10 @@ use super::ask::{Heard, wall_us};
 use super::events::Events;
 
 /// Members of a cluster that has just been made have told nobody their names. Numbers wait for them so long.
-const NAMES_AFTER: Duration = Duration::from_secs(3);
+const NAMES_AFTER: Duration = Duration::from_secs(10);
+
+/// Members that get numbers, whatever answers at an endpoint.
+const MEMBERS_MAX: usize = 256;
 
 /// One endpoint.
 pub(super) struct Place {
@@ -116,6 +119,7 @@ impl Book {
         new.retain(|id| !self.numbers.contains_key(*id));
         new.sort_by_key(|id| (names.get(id).copied().unwrap_or_default(), *id));
         new.dedup();
+        new.truncate(MEMBERS_MAX.saturating_sub(self.numbers.len()));
         for id in new {
             let number = self.numbers.values().max().unwrap_or(&0) + 1;
             self.numbers.insert(id.to_owned(), number);

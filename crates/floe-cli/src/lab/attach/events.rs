@@ -13,6 +13,8 @@ use super::book::list;
 const KEPT_MAX: usize = 8192;
 /// Numbers of a member's events that are remembered as causes, and messages that are remembered as sent.
 const REMEMBERED_MAX: usize = 8192;
+/// Members whose traces are followed.
+const MEMBERS_MAX: usize = 64;
 /// Events that wait for slower members.
 const WAITING_MAX: usize = 16_384;
 /// Fields that hold a member's number.
@@ -91,6 +93,9 @@ impl Events {
 
     /// A page of a member's trace, which was asked for at that time. Its clock is ahead by so much.
     pub(super) fn take(&mut self, member: &str, page: &Value, ahead_us: i64, begun_us: u64) {
+        if self.sources.len() >= MEMBERS_MAX && !self.sources.contains_key(member) {
+            return;
+        }
         let source = self.sources.entry(member.to_owned()).or_default();
         let started_at_us = page["started_at_us"].as_u64().unwrap_or_default();
         if started_at_us != source.started_at_us {
@@ -98,16 +103,19 @@ impl Events {
             *source = Source { started_at_us, ..Source::default() };
         }
         for (number, id) in page["members"].as_object().into_iter().flatten() {
-            if let (Ok(number), Some(id)) = (number.parse(), id.as_str()) {
+            if let (Ok(number), Some(id)) = (number.parse(), id.as_str())
+                && source.members.len() < MEMBERS_MAX
+            {
                 source.members.insert(number, id.to_owned());
             }
         }
         // A full page ends before the member has told everything.
         let is_full = list(&page["events"]).count() >= super::ask::EVENTS;
         let mut told_until_us = begun_us;
-        for event in list(&page["events"]) {
+        for event in list(&page["events"]).filter(|event| is_plain(event)) {
             let since_us = event["at"].as_u64().unwrap_or_default() / 1000;
-            let at_us = (started_at_us + since_us).saturating_add_signed(ahead_us.saturating_neg());
+            let at_us =
+                started_at_us.saturating_add(since_us).saturating_add_signed(ahead_us.saturating_neg());
             if is_full {
                 told_until_us = at_us;
             }
@@ -149,7 +157,9 @@ impl Events {
 
     fn let_out(&mut self, waiting: Waiting, numbers: &BTreeMap<String, u64>) {
         let Waiting { at_us, member, mut event } = waiting;
-        let source = self.sources.entry(member.clone()).or_default();
+        // One that has no trace of its own may still be reachable or not.
+        let mut none = Source::default();
+        let source = self.sources.get_mut(&member).unwrap_or(&mut none);
         let own_id = event["id"].as_u64().unwrap_or_default();
         let kind = event["kind"].as_str().unwrap_or_default().to_owned();
         let Some(fields) = event.as_object_mut() else { return };
@@ -183,7 +193,7 @@ impl Events {
         }
         source.ids.note(own_id, number);
         self.last = number;
-        self.last_at = self.last_at.max(at_us.saturating_sub(self.started_us) * 1000);
+        self.last_at = self.last_at.max(at_us.saturating_sub(self.started_us).saturating_mul(1000));
         fields.insert("id".into(), number.into());
         fields.insert("at".into(), self.last_at.into());
         fields.insert("cause".into(), cause.into());
@@ -203,6 +213,17 @@ impl Events {
     pub(super) fn last(&self) -> u64 {
         self.last
     }
+}
+
+/// Whether an event is what a member would write. What else answers at an endpoint is not to fill the memory.
+fn is_plain(event: &Value) -> bool {
+    let is_plain_field = |value: &Value| match value {
+        Value::Number(_) | Value::Bool(_) | Value::Null => true,
+        Value::String(text) => text.len() <= 512,
+        Value::Array(pair) => pair.len() <= 2 && pair.iter().all(Value::is_number),
+        Value::Object(_) => false,
+    };
+    event.as_object().is_some_and(|fields| fields.len() <= 24 && fields.values().all(is_plain_field))
 }
 
 #[cfg(test)]
@@ -267,6 +288,29 @@ mod tests {
         events.take("a", &page(9000, &[]), 8000, 2100);
         events.settle(&numbers());
         assert_eq!(events.after(3, 9).0[0]["id"], 4);
+    }
+
+    #[test]
+    fn nonsense_is_passed_over() {
+        let mut events = Events::new(1000);
+        let timer =
+            json!({"id": u64::MAX, "at": u64::MAX, "cause": u64::MAX, "kind": "timer", "node": u64::MAX});
+        let long = json!({"id": 1, "at": 0, "cause": 0, "kind": "x".repeat(1000)});
+        let deep = json!({"id": 2, "at": 0, "cause": 0, "kind": {"a": 1}});
+        events.take("a", &page(u64::MAX, &[timer, long, deep, json!(5), json!(null)]), i64::MIN, u64::MAX);
+        events.take("b", &json!({"events": {}, "members": []}), i64::MAX, 0);
+        events.silent("b");
+        events.settle(&numbers());
+        let (all, _) = events.after(0, 9);
+        assert_eq!(all.len(), 1);
+        assert_eq!(
+            (&all[0]["kind"], &all[0]["node"], &all[0]["cause"]),
+            (&json!("timer"), &json!(0), &json!(0))
+        );
+        for member in 0..1000 {
+            events.take(&member.to_string(), &page(1, &[]), 0, 1);
+        }
+        assert_eq!(events.sources.len(), MEMBERS_MAX);
     }
 
     #[test]
