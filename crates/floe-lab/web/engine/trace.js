@@ -285,7 +285,7 @@ function apply(picture, event, events) {
       picture.clients.push({
         op: event.op,
         client: event.client,
-        text: `${event.what} ${event.key ?? ""}`.trim(),
+        text: `${event.what} ${event.key ?? (event.bytes === undefined ? "" : `${event.bytes} B`)}`.trim(),
         state: "waiting",
         node: event.node,
         invoked_at: event.at,
@@ -308,7 +308,7 @@ function apply(picture, event, events) {
         Object.assign(op, {
           state: states[event.outcome] ?? "answered",
           answered_at: event.at,
-          answer: event.outcome === "read" ? String(event.value) : "ok",
+          answer: event.outcome === "read" && event.value !== undefined ? String(event.value) : "ok",
         });
       break;
     }

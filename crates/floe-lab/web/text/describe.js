@@ -126,8 +126,11 @@ function keyOf(event) {
       if (event.entries > 0)
         return special(event.truncate_from ? "truncate" : isOne(event) ? "entry" : "entries") ?? base;
       return special(event.term !== undefined ? "state" : undefined) ?? base;
+    case "world":
+      return special(event.source) ?? base;
     case "answered":
-      return special(event.outcome) ?? base;
+      // A server does not tell what was read.
+      return special(event.outcome === "read" && event.value === undefined ? "read.unseen" : event.outcome) ?? base;
     case "invoked":
     case "intervention":
     case "mended":

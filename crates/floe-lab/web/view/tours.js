@@ -30,6 +30,7 @@ export class ToursView {
     lab.on("acted", () => this.#takenOver());
     lab.on("world", () => {
       if (this.#status !== "loading") this.leave();
+      if (lab.readOnly) this.#begun();
     });
     lab.on("acted", () => this.#begun());
     lab.on("stepped", () => this.#begun());
