@@ -40,7 +40,7 @@ pub(crate) fn run(task: &LabWasm) -> Result<()> {
         bail!("the engine cannot be built: {missing}");
     }
     let mut command = cargo(["build", "--quiet", "--profile", "lab", "--package", PACKAGE])?;
-    succeed(command.args(["--target", TARGET]))?;
+    succeed(command.args(["--features", "mutants", "--target", TARGET]))?;
     let built =
         Path::new(metadata()?["target_directory"].as_str().context("cargo names no target directory")?)
             .join(TARGET)
