@@ -63,7 +63,7 @@ impl World {
                 return Ok(());
             }
         }
-        self.observe(host)?;
+        self.observe(host, false)?;
         self.refuse_stale_snapshots(host);
         self.start_writing(host)?;
         self.arm(host);
@@ -556,7 +556,7 @@ impl World {
         let machine = &self.hosts[host];
         // What a leader has counted its followers may hear of, even if it dies before it is done with this turn.
         if machine.leads() {
-            self.observe(host)?;
+            self.observe(host, true)?;
         }
         self.crash(host, down.max(MS))?;
         Ok(true)

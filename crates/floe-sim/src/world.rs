@@ -410,8 +410,9 @@ impl World {
         check.commits.durable(&|node| disk_of(hosts, node))
     }
 
-    /// Compares what a node says of itself with what it said before.
-    pub(crate) fn observe(&mut self, host: usize) -> Checked {
+    /// Compares what a node says of itself with what it said before. `dies`: in the middle of its effects, so that it may
+    /// have appended what it has not asked to be written.
+    pub(crate) fn observe(&mut self, host: usize, dies: bool) -> Checked {
         let Self { hosts, check, trace, marks, .. } = self;
         let Some(life) = hosts[host].life.as_mut() else { return Ok(()) };
         let id = life.node.id();
@@ -445,6 +446,7 @@ impl World {
                 from: seen.commit,
                 to: commit,
                 log: &life.log,
+                unwritten: dies.then(|| life.node.membership()),
                 disks: &|node| disk_of(hosts, node),
             };
             let counted = check.advanced(&advance, seen.last, last)?;

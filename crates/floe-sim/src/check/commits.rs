@@ -54,6 +54,9 @@ pub(crate) struct Advance<'a> {
     pub(crate) to: Index,
     /// Its log as it has asked for it to be written.
     pub(crate) log: &'a LogImage,
+    /// By what it counted if it died in the middle of its effects: a membership that it had appended and not yet asked to
+    /// be written. What it counted so is committed all the same, because quorums of the two memberships meet (seed 30011005).
+    pub(crate) unwritten: Option<&'a Membership>,
     /// What is on each node's disk; `None` of one that is lost for ever.
     pub(crate) disks: &'a dyn Fn(NodeId) -> Option<&'a LogImage>,
 }
@@ -250,7 +253,8 @@ impl Commits {
             ));
         }
         let [now, before] = memberships;
-        let counted_by = if on_quorum(id, now, advance.disks).is_ok() { now } else { before };
+        let counts = |membership: &&Membership| on_quorum(id, membership, advance.disks).is_ok();
+        let counted_by = [Some(now), advance.unwritten].into_iter().flatten().find(counts).unwrap_or(before);
         on_quorum(id, counted_by, advance.disks)?;
         self.counted_by = counted_by.clone();
         let disks = advance.disks;
@@ -329,6 +333,7 @@ mod tests {
             from: Index(from),
             to: Index(to),
             log: logs[0],
+            unwritten: None,
             disks: &disks,
         };
         commits

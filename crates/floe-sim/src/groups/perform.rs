@@ -246,6 +246,7 @@ impl GroupsWorld {
                 from,
                 to: commit,
                 log: &log.log,
+                unwritten: None,
                 disks: &|node| disk_of(hosts, group, node),
             };
             let Checker { commits, clients, .. } = &mut known.check;

@@ -55,3 +55,13 @@ fn seeds_of_a_single_node_hold() {
     let restrictions = Restrictions { voters: Some(1), ..Restrictions::default() };
     all_hold(3_000..3_030, &Options { restrictions, ..Options::default() });
 }
+
+/// A leader counted by a membership that it had only just appended, and died before it asked for it to be written; the
+/// checker knew of none but the written one.
+#[test]
+fn seeds_that_failed_once_hold() {
+    for seed in [702_181, 702_224, 30_011_005] {
+        let outcome = floe_sim::run(seed, &Options::default());
+        assert!(outcome.violation.is_none(), "{outcome}");
+    }
+}
