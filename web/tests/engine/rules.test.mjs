@@ -23,7 +23,7 @@ async function explained(id) {
 for (const [id, rules] of [
   ["log-repair", ["append", "append-rejected", "truncate", "higher-term", "commit-quorum"]],
   ["prevote-on", ["pre-vote", "vote-refused-leader", "election-timeout", "elected"]],
-  ["newer-log", ["crash", "durable-first", "restart"]],
+  ["newer-log", ["vote-refused-log", "crash", "durable-first"]],
   ["read-index", ["read-index", "heartbeat", "commit-told", "applied"]],
   ["snapshot", ["snapshot", "compact", "restart"]],
   ["joint", ["membership", "joint"]],

@@ -35,6 +35,10 @@ export function fieldOf(node, name) {
       return (node.log ?? []).map((entry) => [entry.index, entry.term]);
     case "texts":
       return (node.log ?? []).filter((entry) => entry.kind === "command").map((entry) => entry.text);
+    case "leads":
+      return (node.groups ?? []).filter((group) => group.role === "leader").length;
+    case "asleep":
+      return (node.groups ?? []).filter((group) => group.asleep).length;
     default:
       return node[name];
   }
@@ -87,6 +91,11 @@ export function holds(claim, state, happened = []) {
     return op !== undefined && fieldsAre(op, without(claim, "op"));
   }
   if ("state" in claim) return fieldsAre(state, claim.state);
+  if ("led" in claim) {
+    const leaders = up.flatMap((node) => node.groups ?? []).filter((group) => group.role === "leader");
+    const numbers = new Set(leaders.map((group) => group.group));
+    return matches(numbers.size, claim.led) && leaders.length === numbers.size;
+  }
   if ("node" in claim) {
     const node = state.nodes.find((candidate) => candidate.id === claim.node);
     return node !== undefined && nodeIs(node, without(claim, "node"));

@@ -28,6 +28,7 @@ export const TOURS = [
   { id: "joint", group: "operation", load: () => import("./joint.js") },
   { id: "replace", group: "operation", load: () => import("./replace.js") },
   { id: "disk-stall", group: "operation", load: () => import("./disk-stall.js") },
+  { id: "multi-raft", group: "operation", load: () => import("./multi-raft.js") },
   { id: "break-vote", group: "break", load: () => import("./break-vote.js") },
   { id: "break-old-terms", group: "break", load: () => import("./break-old-terms.js") },
   { id: "break-longest-log", group: "break", load: () => import("./break-longest-log.js") },

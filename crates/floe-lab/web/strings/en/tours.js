@@ -435,6 +435,20 @@ export default {
     "But a leader whose disk hangs for long is of little use. Node 1 notices that, and **hands over** to a node whose disk works.",
   "tour.disk-stall.end": "The disk recovers, and the node writes down what it missed.",
 
+  "tour.multi-raft.title": "Many groups, one heartbeat",
+  "tour.multi-raft.about":
+    "A store of many small groups would drown in heartbeats. Machines send one for all of their groups, and idle groups sleep.",
+  "tour.multi-raft.start":
+    "Three machines carry **six groups** of Raft. Each group is what you have seen so far: a log, terms, and a leader of its own.",
+  "tour.multi-raft.elect":
+    "Each group elects its own leader. The work of leading is spread: machine 1 leads three of them, machine 2 the other three.",
+  "tour.multi-raft.beats":
+    "Each of the six would send heartbeats on each link. Instead a machine sends **one beat** to another, which carries the heartbeats of all groups that it leads.",
+  "tour.multi-raft.sleep":
+    "Nobody writes. After a while the groups **fall asleep**: their timers stop, and they cost nothing. Their leaders stay leaders. With a million idle groups, only the machines beat.",
+  "tour.multi-raft.crash":
+    "A machine dies. Its beats stop, and that **wakes every group** that it led. Each of them elects another leader, and all six are served again.",
+
   "tour.break-vote.title": "Break it: forget the vote",
   "tour.break-vote.about": "A vote that does not survive a restart: one node votes twice in one term.",
   "tour.break-vote.start":

@@ -295,6 +295,14 @@ export default {
   "tour.disk-stall.handover": "不过磁盘一直卡着的领导者没什么用。节点 1 发现后，把领导权**移交**给磁盘正常的节点。",
   "tour.disk-stall.end": "磁盘恢复，节点把落下的内容补写完。",
 
+  "tour.multi-raft.title": "多个组，一次心跳",
+  "tour.multi-raft.about": "由许多小组构成的存储会被心跳淹没。每台机器替自己所有的组合并成一次心跳，空闲的组还会休眠。",
+  "tour.multi-raft.start": "三台机器承载**六个 Raft 组**。每个组都和你前面看到的一样：有自己的日志、任期和领导者。",
+  "tour.multi-raft.elect": "每个组各自选出领导者，领导的工作是分散的：机器 1 领导其中三个，机器 2 领导另外三个。",
+  "tour.multi-raft.beats": "六个组本来都要在每条链路上发心跳。现在一台机器只向另一台发**一个合并心跳**，里面装着它领导的所有组的心跳。",
+  "tour.multi-raft.sleep": "没有人写入。过了一会儿，这些组都**休眠**了：计时器停下，不再有任何开销，领导者仍是领导者。哪怕有一百万个空闲的组，发心跳的也只是机器。",
+  "tour.multi-raft.crash": "一台机器宕机，它的合并心跳停了，于是它领导的**每个组都被唤醒**，各自选出新的领导者，六个组又都能服务了。",
+
   "tour.break-vote.title": "打破规则：忘记投过的票",
   "tour.break-vote.about": "投票没能在重启后保留下来：一个节点在同一任期投了两次票。",
   "tour.break-vote.start":
