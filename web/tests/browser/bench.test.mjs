@@ -240,6 +240,24 @@ test("a trace that was saved opens again", async () => {
   await close();
 });
 
+test("machines of many groups show how many they lead, now and later", async () => {
+  const { page, quiet, close } = await openPage(browser, `${server.url}${fragment({ version: 1, seed: 45, voters: 3, groups: 6 })}`);
+  const shown = () => page.locator("#cluster .node .node-figures").allTextContents();
+  const led = async () => (await stateOf(page)).nodes.map(({ groups }) => groups.filter(({ role }) => role === "leader").length);
+  for (const ms of [0, 800, 2000]) {
+    await seek(page, ms);
+    const counts = await led();
+    assert.equal(counts.reduce((sum, count) => sum + count, 0), ms === 0 ? 0 : 6);
+    await page.waitForFunction((wanted) => {
+      const texts = [...document.querySelectorAll("#cluster .node .node-figures")].map((text) => text.textContent);
+      return texts.every((text, at) => text.includes(`leads ${wanted[at]} of 6`));
+    }, counts);
+  }
+  assert.ok((await shown()).every((text) => text.includes("6 asleep")), (await shown()).join());
+  quiet();
+  await close();
+});
+
 test("everything is reached by the keyboard", async () => {
   const { page, quiet, close } = await openPage(browser, `${server.url}${fragment(WORLD)}&t=400000000`);
   await page.keyboard.press("1");

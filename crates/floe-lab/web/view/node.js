@@ -110,6 +110,7 @@ export class NodeGlyph {
       node.durable,
       JSON.stringify(node.values),
       JSON.stringify(node.votes),
+      JSON.stringify(node.groups),
       node.disk,
       node.clock?.rate_percent,
       node.latency_ms,
