@@ -138,6 +138,7 @@ const SLOW: &[&str] = &[
     "lost-snapshot-awaited",
     "no-check-quorum",
     "no-promise",
+    "no-snapshot",
     "no-stickiness",
     "old-leader-unanswered",
     "old-snapshot-taken",
