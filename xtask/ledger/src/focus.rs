@@ -88,7 +88,7 @@ const FOCUS: &[Focus] = &[
     ),
     Focus::only("forward-names-reused", 3, &[Feature::Replay, Feature::Boundary, Feature::Reorder]),
     Focus::only("transfer-for-ever", 3, &[Feature::Transfer, Feature::Crash]),
-    Focus::with("no-snapshot", &[Feature::Compact, Feature::Crash]),
+    Focus::only("no-snapshot", 3, &[Feature::Compact, Feature::Crash, Feature::Partition]),
     Focus::only("lost-snapshot-awaited", 3, &[Feature::Compact, Feature::Loss, Feature::Crash]),
     Focus::with("snapshot-keeps-tail", &[Feature::Compact, Feature::Partition]),
     Focus::with("old-snapshot-taken", &[Feature::Compact, Feature::Replay]),
@@ -121,6 +121,7 @@ const FOCUS: &[Focus] = &[
 /// Found, but after more than a few seconds.
 const SLOW: &[&str] = &[
     "append-while-installing",
+    "change-before-noop",
     "equal-timeouts",
     "forward-names-reused",
     "heartbeat-commits",
@@ -136,6 +137,7 @@ const SLOW: &[&str] = &[
     "lease-without-margin",
     "longest-log-wins",
     "lost-snapshot-awaited",
+    "membership-kept",
     "no-check-quorum",
     "no-promise",
     "no-snapshot",
@@ -145,6 +147,7 @@ const SLOW: &[&str] = &[
     "promise-of-one-term",
     "pull-keeps-term",
     "read-names-reused",
+    "read-unconfirmed",
     "refusal-unheard",
     "snapshot-keeps-tail",
     "transfer-for-ever",
