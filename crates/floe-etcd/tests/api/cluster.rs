@@ -153,7 +153,8 @@ async fn a_read_by_lease_costs_no_message_and_sees_everything() {
             for _ in 0..50 {
                 leader.get("a").await;
             }
-            let heartbeats = 2 * (start.elapsed().as_millis() as u64 / leader.config().heartbeat_interval_ms + 2);
+            let heartbeats =
+                2 * (start.elapsed().as_millis() as u64 / leader.config().heartbeat_interval_ms + 2);
             if sent() - before <= heartbeats + 10 {
                 break;
             }
