@@ -1,5 +1,7 @@
 //! Three members.
 
+use std::cell::Cell;
+
 use floe_etcd::Config;
 use floe_etcd::proto::etcdserverpb::{
     HashKvRequest, LeaseGrantRequest, MemberListRequest, MoveLeaderRequest, RangeRequest, StatusRequest,
@@ -9,8 +11,15 @@ use tonic::{Code, Request};
 use crate::harness::{Member, fails, get, local, put, single, soon, three, three_with, until};
 
 /// The position of the leader.
-fn leader(members: &[Member]) -> usize {
-    members.iter().position(|member| member.server.handle().is_leader()).expect("there is a leader")
+/// Who leads, as soon as somebody does.
+async fn leader(members: &[Member]) -> usize {
+    let found = Cell::new(None);
+    until(async || {
+        found.set(members.iter().position(|member| member.server.handle().is_leader()));
+        found.get().is_some()
+    })
+    .await;
+    found.get().expect("somebody was found")
 }
 
 #[tokio::test]
@@ -51,7 +60,7 @@ async fn all_members_are_listed_alike() {
 #[tokio::test]
 async fn leadership_moves_on_request_and_only_from_the_leader() {
     let members = three().await;
-    let from = leader(&members);
+    let from = leader(&members).await;
     let to = (from + 1) % 3;
     let request = MoveLeaderRequest { target_id: members[to].server.identity().member };
     let elsewhere = members[to].maintenance().move_leader(request).await;
@@ -84,7 +93,7 @@ async fn data_survives_a_restart_and_clients_wait_for_the_leader() {
 async fn without_a_quorum_nothing_is_written_and_only_what_is_here_is_read() {
     let mut members = three().await;
     soon(members[0].put("a", "1")).await;
-    let left = members.remove(leader(&members));
+    let left = members.remove(leader(&members).await);
     for member in &members {
         soon(member.server.shutdown()).await;
     }
@@ -136,7 +145,6 @@ async fn who_a_member_is_stands_in_its_data_directory() {
 #[tokio::test]
 async fn a_read_by_lease_costs_no_message_and_sees_everything() {
     let members = three_with(|config| config.lease_drift_ms = Some(30)).await;
-    let leader = &members[leader(&members)];
     for n in 0..200 {
         let text = n.to_string();
         soon(members[n % 3].put("a", &text)).await;
@@ -144,17 +152,18 @@ async fn a_read_by_lease_costs_no_message_and_sees_everything() {
         let read = soon(members[(n + 1) % 3].get("a")).await;
         assert_eq!(read.kvs[0].value, text);
     }
-    // Rounds of heartbeats for reads would be two messages each. On a busy machine a lease runs out now and then, and reads
-    // take rounds until the next one: some fifty reads in a row find one that lasts.
-    let sent = || leader.server.handle().status().counters.messages_sent;
+    // Rounds of heartbeats for reads would be two messages each, and passing reads on to a leader one. On a busy machine a
+    // lease runs out now and then, and leaders change: some fifty reads in a row find a lease that lasts.
     let by_lease = async {
         loop {
+            let leader = &members[leader(&members).await];
+            let sent = || leader.server.handle().status().counters.messages_sent;
             let (before, start) = (sent(), std::time::Instant::now());
             for _ in 0..50 {
                 leader.get("a").await;
             }
-            let heartbeats =
-                2 * (start.elapsed().as_millis() as u64 / leader.config().heartbeat_interval_ms + 2);
+            let elapsed_ms = start.elapsed().as_millis() as u64;
+            let heartbeats = 2 * (elapsed_ms / leader.config().heartbeat_interval_ms + 2);
             if sent() - before <= heartbeats + 10 {
                 break;
             }

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::net::TcpListener;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use floe_etcd::proto::etcdserverpb::cluster_client::ClusterClient;
@@ -57,14 +58,7 @@ pub(crate) async fn three() -> Vec<Member> {
 
 /// Three members with settings of their own.
 pub(crate) async fn three_with(change: impl Fn(&mut Config)) -> Vec<Member> {
-    // The ports are free when they are looked for; each test looks for its own.
-    let ports: Vec<TcpListener> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    let peers: Vec<(&str, u16)> = ["n1", "n2", "n3"]
-        .into_iter()
-        .zip(&ports)
-        .map(|(name, port)| (name, port.local_addr().unwrap().port()))
-        .collect();
-    drop(ports);
+    let peers: Vec<(&str, u16)> = ["n1", "n2", "n3"].into_iter().map(|name| (name, free_port())).collect();
     let mut members = Vec::new();
     for (name, port) in &peers {
         let mut config = config(name, &peers);
@@ -78,9 +72,18 @@ pub(crate) async fn three_with(change: impl Fn(&mut Config)) -> Vec<Member> {
     members
 }
 
-/// A port that is free when it is looked for.
+/// A port that nothing listens on, and that nobody else here is given. It is below those that the system gives to
+/// connections: one of them could take it before the member does.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    loop {
+        // Another run of these tests at the same time begins elsewhere.
+        let begin = std::process::id() as u16 % 200 * 100;
+        let port = 10_000 + (begin + NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// The configuration of a member that joins those that run, under a name, at a peer port.
