@@ -1,9 +1,10 @@
 //! `cargo xtask churn`: members come and go while writers write and processes die, in the middle of changes too.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
@@ -24,7 +25,7 @@ use crate::network::Network;
 const ELECTION_TIMEOUT_MS: u32 = 1_000;
 /// No write may wait longer for the next that succeeds, by whomever, while a majority is up. It always is: nobody is
 /// killed unless there are three voters, all of them up and caught up.
-const GAP_LIMIT: Duration = Duration::from_millis(2 * ELECTION_TIMEOUT_MS as u64);
+pub(crate) const GAP_LIMIT_MS: u64 = 2 * ELECTION_TIMEOUT_MS as u64;
 const WRITERS: u64 = 6;
 /// A writer gives up here and goes to the next member: a gap is one of the cluster, not of a writer that waits.
 const WRITE_LIMIT: Duration = Duration::from_millis(400);
@@ -55,16 +56,44 @@ struct Shared {
 struct Gaps {
     last: Instant,
     longest: Duration,
-    /// The longest since somebody asked.
-    recent: Duration,
+    recent: Gap,
+}
+
+/// The longest since somebody asked.
+#[derive(Clone, Copy, Debug, Default)]
+struct Gap {
+    length: Duration,
+    /// In the words of the members' logs.
+    ended: TimeOfDay,
+}
+
+/// Since midnight, UTC.
+#[derive(Clone, Copy, Debug, Default)]
+struct TimeOfDay(Duration);
+
+impl TimeOfDay {
+    fn now() -> Self {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self(Duration::from_millis((since_epoch.as_millis() % 86_400_000) as u64))
+    }
+}
+
+impl fmt::Display for TimeOfDay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs();
+        let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
+        write!(f, "{hours:02}:{minutes:02}:{:02}.{:03}", seconds % 60, self.0.subsec_millis())
+    }
 }
 
 impl Gaps {
     fn acknowledged(&mut self) {
-        let gap = self.last.elapsed();
+        let length = self.last.elapsed();
         self.last = Instant::now();
-        self.longest = self.longest.max(gap);
-        self.recent = self.recent.max(gap);
+        self.longest = self.longest.max(length);
+        if length > self.recent.length {
+            self.recent = Gap { length, ended: TimeOfDay::now() };
+        }
     }
 }
 
@@ -82,12 +111,13 @@ struct Churn {
     /// A voter is dead already.
     sparing: bool,
     until: Instant,
+    gap_limit: Duration,
     changes: u32,
     kills: u32,
 }
 
 /// Churns for some minutes, and prints a line for each stage.
-pub(crate) async fn run(minutes: f64, seed: u64, binary: PathBuf) -> Result<()> {
+pub(crate) async fn run(minutes: f64, seed: u64, gap_limit: Duration, binary: PathBuf) -> Result<()> {
     println!(
         "churn: {minutes} minutes with seed {seed}, {WRITERS} writers, election timeout {ELECTION_TIMEOUT_MS} ms"
     );
@@ -97,7 +127,7 @@ pub(crate) async fn run(minutes: f64, seed: u64, binary: PathBuf) -> Result<()> 
         gate: RwLock::new(()),
         sequence: AtomicU64::new(0),
         clients: Mutex::default(),
-        gaps: Mutex::new(Gaps { last: Instant::now(), longest: Duration::ZERO, recent: Duration::ZERO }),
+        gaps: Mutex::new(Gaps { last: Instant::now(), longest: Duration::ZERO, recent: Gap::default() }),
     });
     let bystander = Bystander::start(cluster.path()?)?;
     let until = Instant::now() + Duration::from_secs_f64(minutes * 60.0);
@@ -111,6 +141,7 @@ pub(crate) async fn run(minutes: f64, seed: u64, binary: PathBuf) -> Result<()> 
         voters: vec![0],
         sparing: false,
         until,
+        gap_limit,
         changes: 0,
         kills: 0,
     };
@@ -505,20 +536,22 @@ impl Churn {
         let (acknowledged, unknown) = lock(&self.shared.ledger).counts();
         println!(
             "churn: cycle {cycle}: {stage}; {} changes, {} kills; {acknowledged} acknowledged, {unknown} unknown; revision {} \
-             with hash {:08x} on all {} members; longest gap {} ms, of a bystander's sync {} ms",
+             with hash {:08x} on all {} members; longest gap {} ms, until {}; of a bystander's sync {} ms",
             self.changes,
             self.kills,
             agreement.revision,
             agreement.hash.hash,
             self.members.len(),
-            recent.as_millis(),
+            recent.length.as_millis(),
+            recent.ended,
             stall.as_millis()
         );
         // While nobody's disk does anything there is no majority with a disk.
         ensure!(
-            recent <= GAP_LIMIT + stall,
-            "no write succeeded for {} ms while it {stage}; a bystander's sync took {} ms at most",
-            recent.as_millis(),
+            recent.length <= self.gap_limit + stall,
+            "no write succeeded for {} ms, until {}, while it {stage}; a bystander's sync took {} ms at most",
+            recent.length.as_millis(),
+            recent.ended,
             stall.as_millis()
         );
         Ok(())

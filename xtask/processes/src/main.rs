@@ -7,6 +7,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
@@ -56,6 +57,9 @@ enum Task {
         /// The seed of every choice; drawn at random when absent, and printed.
         #[arg(long)]
         seed: Option<u64>,
+        /// The longest that no write may succeed, in milliseconds. Data and logs are kept when it takes longer.
+        #[arg(long, default_value_t = churn::GAP_LIMIT_MS)]
+        gap_ms: u64,
         /// The floe binary to run.
         #[arg(long)]
         binary: PathBuf,
@@ -120,9 +124,9 @@ fn run(task: Task) -> Result<()> {
             let seed = seed.unwrap_or_else(rand::random);
             runtime.block_on(crash::run(rounds, seed, binary))
         }
-        Task::Churn { minutes, seed, binary } => {
+        Task::Churn { minutes, seed, gap_ms, binary } => {
             let seed = seed.unwrap_or_else(rand::random);
-            runtime.block_on(churn::run(minutes, seed, binary))
+            runtime.block_on(churn::run(minutes, seed, Duration::from_millis(gap_ms), binary))
         }
         Task::Stall { binary } => {
             let took = runtime.block_on(stops::stall(binary))?;
