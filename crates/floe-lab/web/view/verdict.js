@@ -48,7 +48,8 @@ export class VerdictView {
         { class: "alarm-text" },
         el("strong", {}, `✗ ${t("ui.verdict.broken", { rule: invariantName(verdict.rule) })}`),
         el("code", { class: "alarm-rule" }, verdict.rule),
-        el("p", {}, verdict.detail),
+        // The checker speaks English.
+        el("p", { lang: "en" }, verdict.detail),
       ),
       el(
         "div",
