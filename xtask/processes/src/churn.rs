@@ -108,7 +108,7 @@ struct Churn {
     members: Vec<usize>,
     /// Those of them that certainly vote and are not about to leave. Of at least three of these one may be killed.
     voters: Vec<usize>,
-    /// A voter is dead already.
+    /// A voter is not up already.
     sparing: bool,
     until: Instant,
     gap_limit: Duration,
@@ -250,6 +250,8 @@ impl Churn {
         let is_added = |members: &[Member]| {
             members.iter().any(|member| member.peer_ur_ls.contains(&url) && member.is_witness)
         };
+        // It votes from the first moment, before anybody has started it: of four voters three are up, and none can be spared.
+        self.sparing = true;
         let members = self.change(call, is_added, &what).await?;
         let pair = |member: &Member| {
             let name = if member.peer_ur_ls.contains(&url) { &own } else { &member.name };
@@ -259,6 +261,7 @@ impl Churn {
         self.cluster.let_join(new, list.join(","));
         self.cluster.start(new)?;
         self.starts(new).await.with_context(|| what.clone())?;
+        self.sparing = false;
         let begun = Instant::now();
         loop {
             let known = self.cluster.client(self.voters[0], CALL_LIMIT)?.members().await.unwrap_or_default();
