@@ -1,11 +1,12 @@
 //! The steps of continuous integration, cheapest first. The first failure stops the run.
 
-use std::process::Command;
+use std::path::PathBuf;
+use std::process::{Child, Command};
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
-use crate::workspace::{cargo, root, succeed};
+use crate::workspace::{cargo, root, succeed, target};
 use crate::{codegen, lab, lab_wasm, tidy, wasm};
 
 /// The crates that must also build where there is no operating system.
@@ -29,22 +30,15 @@ const STEPS: &[Step] = &[
     Step { name: "clippy", run: clippy },
     Step { name: "docs", run: docs },
     Step { name: "codegen", run: || Ok(codegen::run(true).map(|()| Outcome::Passed)?) },
+    Step { name: "build", run: build },
     Step { name: "wasm", run: wasm },
     Step { name: "lab-wasm", run: || Ok(lab_wasm::check()?.map_or(Outcome::Passed, Outcome::Skipped)) },
     Step { name: "test", run: test },
     Step { name: "lab", run: || Ok(lab::engine(None)?.map_or(Outcome::Passed, Outcome::Skipped)) },
-    Step {
-        name: "lab page",
-        run: || Ok(lab::browser(None, None)?.map_or(Outcome::Passed, Outcome::Skipped)),
-    },
-    Step { name: "seeds", run: seeds },
-    Step { name: "ledger", run: || crate::ledger(&["--fast".to_owned()]).map(|()| Outcome::Passed) },
-    Step { name: "exhaustive", run: exhaustive },
+    Step { name: "lab page", run: lab_page },
+    Step { name: "seeds, ledger, exhaustive", run: searches },
     Step { name: "deny", run: deny },
-    Step {
-        name: "crash",
-        run: || crate::processes("crash", false, &["--rounds=3".to_owned()]).map(|()| Outcome::Passed),
-    },
+    Step { name: "crash", run: crash },
 ];
 
 /// Runs every step and prints one line for each, with its time.
@@ -94,30 +88,80 @@ fn docs() -> Result<Outcome> {
     passes(cargo(["doc", "--quiet", "--workspace", "--no-deps"])?.env("RUSTDOCFLAGS", "-D warnings"))
 }
 
+/// The tests and the programs, with the features of the whole workspace: once for all the steps that follow.
+fn build() -> Result<Outcome> {
+    let all = ["build", "--quiet", "--workspace", "--tests", "--bins", "--profile=test"];
+    passes(&mut cargo(all)?)
+}
+
+/// A program that `build` made.
+fn program(name: &str) -> Result<PathBuf> {
+    Ok(target()?.join("debug").join(name))
+}
+
 fn wasm() -> Result<Outcome> {
     if let Some(missing) = wasm::missing_target() {
         return Ok(Outcome::Skipped(missing));
     }
-    let mut command = cargo(["build", "--quiet", "--lib", "--target", wasm::TARGET])?;
+    let mut command = cargo(["check", "--quiet", "--lib", "--target", wasm::TARGET])?;
     for package in PURE {
         command.args(["--package", package]);
     }
     succeed(&mut command)?;
-    Ok(wasm::compare()?.map_or(Outcome::Passed, Outcome::Skipped))
+    let mut here = Command::new(program("xtask-wasm")?);
+    Ok(wasm::compare_with(&mut here)?.map_or(Outcome::Passed, Outcome::Skipped))
 }
 
 fn test() -> Result<Outcome> {
     passes(&mut cargo(["test", "--quiet", "--workspace"])?)
 }
 
-/// Five minutes of simulated worlds that no commit before this one has seen, on two processors, with what the tests are
-/// built with: there is next to nothing to build, and the core checks its own invariants.
-fn seeds() -> Result<Outcome> {
+/// The page, behind the program that the tests ran.
+fn lab_page() -> Result<Outcome> {
+    Ok(lab::browser(Some(&program("floe")?), None, None)?.map_or(Outcome::Passed, Outcome::Skipped))
+}
+
+/// Five minutes of simulated worlds that no commit before this one has seen, with what the tests are built with: the core
+/// checks its own invariants. They keep one processor busy; meanwhile the other looks for old bugs, goes through every
+/// short story of the models, and looks for the old bugs that only these show.
+fn searches() -> Result<Outcome> {
     let commit = git_commit();
     let first = commit.as_deref().map_or(1, seed_of);
     println!("ci: seeds from {first}, which commit {} gives", commit.as_deref().unwrap_or("(none)"));
-    let program = ["run", "--quiet", "--profile=test", "--package=xtask-sim", "--"];
-    passes(cargo(program)?.args(["--minutes=5", "--threads=2", &format!("--seed-start={first}")]))
+    let mut seeds = Command::new(program("xtask-sim")?);
+    seeds.args(["--minutes=5", "--threads=1", &format!("--seed-start={first}")]);
+    let mut seeds = Background::start(seeds)?;
+    crate::ledger(&["--fast".to_owned()])?;
+    crate::exhaustive(&["--states=1000000".to_owned()])?;
+    crate::exhaustive(&["--mutants".to_owned()])?;
+    seeds.wait()?;
+    Ok(Outcome::Passed)
+}
+
+/// A program that runs beside a step, and no longer than that.
+struct Background(Child);
+
+impl Background {
+    fn start(mut command: Command) -> Result<Self> {
+        Ok(Self(
+            command.spawn().with_context(|| format!("{:?} could not be started", command.get_program()))?,
+        ))
+    }
+
+    /// Waits for its end, which must be a good one.
+    fn wait(&mut self) -> Result<()> {
+        let status = self.0.wait()?;
+        ensure!(status.success(), "the seeds failed ({status})");
+        Ok(())
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        // It has ended, unless the step failed beside it.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// The commit that is checked; none in a copy without its history.
@@ -133,18 +177,17 @@ fn seed_of(commit: &str) -> u64 {
     u64::from_str_radix(digits, 16).map_or(1, |number| number * 1_000_000)
 }
 
-/// Every short story of the models, and the old bugs that they find.
-fn exhaustive() -> Result<Outcome> {
-    crate::exhaustive(&["--states=1000000".to_owned()])?;
-    crate::exhaustive(&["--mutants".to_owned()]).map(|()| Outcome::Passed)
-}
-
 fn deny() -> Result<Outcome> {
     let installed = cargo(["deny", "--version"])?.output().is_ok_and(|output| output.status.success());
     if !installed {
         return Ok(Outcome::Skipped("cargo-deny is not installed (`cargo install cargo-deny`)".to_owned()));
     }
     passes(&mut cargo(["deny", "--log-level", "error", "check"])?)
+}
+
+fn crash() -> Result<Outcome> {
+    let mut command = Command::new(program("xtask-processes")?);
+    passes(command.args(["crash", "--rounds=3", "--binary"]).arg(program("floe")?))
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ pub(crate) fn run(task: &LabTest) -> Result<()> {
         return Ok(());
     }
     if !task.engine
-        && let Some(missing) = browser(task.screenshots.as_deref(), task.name.as_deref())?
+        && let Some(missing) = browser(None, task.screenshots.as_deref(), task.name.as_deref())?
     {
         println!("lab-test: browser SKIPPED: {missing}");
     }
@@ -44,8 +44,12 @@ pub(crate) fn engine(name: Option<&str>) -> Result<Option<String>> {
     Ok(None)
 }
 
-/// The page behind `floe lab`, in headless Chromium. Returns what is missing here.
-pub(crate) fn browser(screenshots: Option<&Path>, name: Option<&str>) -> Result<Option<String>> {
+/// The page behind `floe lab`, in headless Chromium; the program is built if none is given. Returns what is missing here.
+pub(crate) fn browser(
+    floe: Option<&Path>,
+    screenshots: Option<&Path>,
+    name: Option<&str>,
+) -> Result<Option<String>> {
     let chromium = std::env::var_os("CHROMIUM").map_or_else(|| "/usr/bin/chromium".into(), PathBuf::from);
     if !chromium.exists() {
         let place = chromium.display();
@@ -64,7 +68,7 @@ pub(crate) fn browser(screenshots: Option<&Path>, name: Option<&str>) -> Result<
             return Ok(Some("`npm ci` in web/tests failed here".to_owned()));
         }
     }
-    let floe = build_floe(false)?;
+    let floe = floe.map_or_else(|| build_floe(false), |given| Ok(given.to_owned()))?;
     node_test("browser", name, |command| {
         command.env("CHROMIUM", &chromium).env("FLOE", floe);
         if let Some(folder) = screenshots {

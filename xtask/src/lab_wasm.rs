@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 use crate::wasm::{TARGET, missing_target};
-use crate::workspace::{cargo, metadata, root, succeed};
+use crate::workspace::{cargo, root, succeed, target};
 
 const PACKAGE: &str = "floe-lab-wasm";
 /// Where the page lies, and under which name its engine.
@@ -41,11 +41,7 @@ pub(crate) fn run(task: &LabWasm) -> Result<()> {
     }
     let mut command = cargo(["build", "--quiet", "--profile", "lab", "--package", PACKAGE])?;
     succeed(command.args(["--features", "mutants", "--target", TARGET]))?;
-    let built =
-        Path::new(metadata()?["target_directory"].as_str().context("cargo names no target directory")?)
-            .join(TARGET)
-            .join("lab")
-            .join("floe_lab_wasm.wasm");
+    let built = target()?.join(TARGET).join("lab").join("floe_lab_wasm.wasm");
     let plain = fs::read(&built).with_context(|| format!("{} cannot be read", built.display()))?;
     let packed = through(Command::new("gzip").args(["-9", "-n", "-c"]), &plain)?;
     small_enough(packed.len())?;

@@ -1,11 +1,10 @@
 //! `cargo xtask wasm-hash`: the same seeds have the same history here and in WebAssembly, event for event.
 
-use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::workspace::{cargo, metadata, root, succeed};
+use crate::workspace::{cargo, root, succeed, target};
 
 /// Where there is no operating system.
 pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
@@ -20,13 +19,18 @@ pub(crate) fn missing_target() -> Option<String> {
 
 /// Runs the seeds in both worlds and compares. Returns why it could not.
 pub(crate) fn compare() -> Result<Option<String>> {
+    compare_with(&mut cargo(["run", "--quiet", "--release", "--package", PACKAGE])?)
+}
+
+/// The same; the command runs them here.
+pub(crate) fn compare_with(native: &mut Command) -> Result<Option<String>> {
     if let Some(missing) = missing_target() {
         return Ok(Some(missing));
     }
     if !Command::new("node").arg("--version").output().is_ok_and(|output| output.status.success()) {
         return Ok(Some("Node.js is not installed".to_owned()));
     }
-    let here = said(&mut cargo(["run", "--quiet", "--release", "--package", PACKAGE])?)?;
+    let here = said(native)?;
     succeed(&mut cargo([
         "build",
         "--quiet",
@@ -38,9 +42,7 @@ pub(crate) fn compare() -> Result<Option<String>> {
         "--target",
         TARGET,
     ])?)?;
-    let metadata = metadata()?;
-    let built = metadata["target_directory"].as_str().context("cargo metadata names no target directory")?;
-    let program = Path::new(built).join(TARGET).join("release").join("xtask-wasm.wasm");
+    let program = target()?.join(TARGET).join("release").join("xtask-wasm.wasm");
     let there = said(Command::new("node").arg(root()?.join("xtask/wasm/run.mjs")).arg(program))?;
     for (here, there) in here.lines().zip(there.lines()) {
         if here != there {

@@ -40,9 +40,14 @@ pub(crate) fn build_floe(release: bool) -> Result<PathBuf> {
         command.arg("--release");
     }
     succeed(&mut command)?;
+    Ok(target()?.join(if release { "release" } else { "debug" }).join("floe"))
+}
+
+/// The directory of what is built.
+pub(crate) fn target() -> Result<PathBuf> {
     let metadata = metadata()?;
     let target = metadata["target_directory"].as_str().context("cargo metadata names no target directory")?;
-    Ok(Path::new(target).join(if release { "release" } else { "debug" }).join("floe"))
+    Ok(PathBuf::from(target))
 }
 
 /// Runs a command to its end with this program's own output, and makes a bad exit an error that names it.
