@@ -27,7 +27,7 @@ use crate::role::leader::{Leader, Uncommitted};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LostLeader {
     pub(crate) leader: NodeId,
-    /// The term that it led.
+    /// The term that it led, or one in which this node has campaigned since.
     term: Term,
     /// Those who hear it longer than that hear one that lives.
     until: Time,
@@ -79,8 +79,7 @@ impl Node {
         let reads = self.leave_role(None);
         let deadline = self.draw_deadline();
         let mut candidate = Candidate::new(deadline);
-        // The dead do not answer; to wait for them would be to wait for the deadline.
-        if let Some(lost) = self.lost_leader.filter(|lost| lost.term == self.hard_state.term) {
+        if let Some(lost) = self.known_dead() {
             candidate.record(lost.leader, false);
         }
         self.role = Role::PreCandidate(candidate);
@@ -97,9 +96,16 @@ impl Node {
     /// Campaigns in a new term, with the own vote.
     pub(crate) fn become_candidate(&mut self, transfer: bool) {
         let reads = self.leave_role(None);
-        self.enter_term(HardState { term: self.hard_state.term.next(), vote: Some(self.config.id) });
+        let lost = self.known_dead();
+        let term = self.hard_state.term.next();
+        self.enter_term(HardState { term, vote: Some(self.config.id) });
         let deadline = self.draw_deadline();
-        self.role = Role::Candidate(Candidate::new(deadline));
+        let mut candidate = Candidate::new(deadline);
+        if let Some(lost) = lost {
+            candidate.record(lost.leader, false);
+            self.lost_leader = Some(LostLeader { term, ..lost });
+        }
+        self.role = Role::Candidate(candidate);
         self.refuse_reads(reads);
         let message = Message::Vote { last: self.log.last(), transfer };
         for to in self.other_voters() {
@@ -331,12 +337,18 @@ impl Node {
         self.hurry();
     }
 
+    /// The leader of this term, if its process is known to be dead: it does not answer, and to wait for it would be to wait
+    /// for the deadline. Two survivors of three that campaign at the same moment have one vote each; counted as a refusal, the
+    /// dead one's decides that at once, and they ask again as soon as before.
+    fn known_dead(&self) -> Option<LostLeader> {
+        self.lost_leader.filter(|lost| lost.term == self.hard_state.term)
+    }
+
     /// Campaigns soon, if the leader of the term is known to be dead. Voters that do not know it yet refuse; they learn
     /// it within moments as a rule, so that this node asks again and again, for an election timeout. It asks only: no term
     /// rises.
     fn hurry(&mut self) {
-        let (now, term) = (self.now, self.hard_state.term);
-        let is_lost = self.lost_leader.is_some_and(|lost| lost.term == term && now < lost.until);
+        let is_lost = self.known_dead().is_some_and(|lost| self.now < lost.until);
         if is_lost && self.config.pre_vote {
             let interval = self.config.heartbeat_interval;
             let soon = self.now.plus(self.random.below(interval) + self.deference(interval));

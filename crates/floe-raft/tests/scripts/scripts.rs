@@ -101,6 +101,7 @@ scripts! {
         a_stalled_disk_hands_over_to_nobody
         fast_failover
         evidence_reaches_one_first
+        a_split_vote_beside_a_dead_leader
         false_evidence_changes_nothing
         evidence_ages
         learner_neither_votes_nor_campaigns
