@@ -17,6 +17,7 @@ use crate::fences::Fences;
 use crate::handle::Applied;
 use crate::inbox::{Checkpoint, Inbox, Input};
 use crate::queue::{Queue, Taken};
+use crate::slow::timed;
 use crate::snapshot::file::{self, Header};
 use crate::snapshot::make::Frozen;
 use crate::snapshot::{self, Directory};
@@ -324,12 +325,12 @@ impl<M: StateMachine> Applier<M> {
             self.checkpoint_at = Instant::now() + RETRY;
             return Ok(());
         }
-        let durable = self.machine.checkpoint().map_err(broken)?;
+        let durable = timed("a checkpoint of the state", || self.machine.checkpoint()).map_err(broken)?;
         self.checkpointed = self.applied;
         self.checkpoint_at = Instant::now() + self.policy.interval;
         self.bytes = 0;
         self.durable = durable;
-        let saved = self.snapshots.fences.save();
+        let saved = timed("saving the fences", || self.snapshots.fences.save());
         saved.map_err(|error| Failure::Io { doing: "cannot save the fences", error: Arc::new(error) })?;
         for waiter in self.wanted.drain(..) {
             waiter.complete(Ok(durable), &mut self.wakes);

@@ -36,6 +36,7 @@ mod net;
 mod once;
 mod queue;
 mod recover;
+mod slow;
 mod snapshot;
 mod state_machine;
 mod status;

@@ -20,6 +20,7 @@ use crate::error::Failure;
 use crate::inbox::{Inbox, Input};
 use crate::members::MembersFile;
 use crate::queue::{Queue, Taken};
+use crate::slow::timed;
 use crate::status::Live;
 use crate::threads::Threads;
 
@@ -222,7 +223,7 @@ impl<D: Disk, R> Writer<D, R> {
     fn write(&mut self, batch: &mut Vec<(GroupId, Write)>) -> Result<(), Trouble> {
         let Some(last) = batch.last().map(|(_, write)| write.id) else { return Ok(()) };
         let start = Instant::now();
-        self.wal.append(batch).map_err(trouble)?;
+        timed("writing the log", || self.wal.append(batch)).map_err(trouble)?;
         self.live.log_sync.record(start.elapsed());
         batch.clear();
         self.inbox.report(Input::Persisted(last));
@@ -244,7 +245,7 @@ impl<D: Disk, R> Writer<D, R> {
         let Some((base, membership)) = waiting else { return Ok(()) };
         let base = *base;
         self.note(base, membership)?;
-        self.wal.compact(self.group, base).map_err(trouble)?;
+        timed("cutting the log", || self.wal.compact(self.group, base)).map_err(trouble)?;
         *waiting = None;
         self.inbox.report(Input::Compacted(base));
         Ok(())

@@ -1,8 +1,8 @@
-//! A process that does nothing but sync a small file now and then: how long that takes is the machine's doing, and no
-//! member's.
+//! A process that does nothing but write a small file now and then, as durably as members write theirs: how long that takes
+//! is the machine's doing, and no member's.
 
-use std::fs::File;
-use std::io::{Seek, Write};
+use std::fs::{self, File};
+use std::io::{self, Seek, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-/// Between two syncs. Rare enough not to disturb the members, which sync thousands of times a second.
-const PAUSE: Duration = Duration::from_millis(20);
+/// Between two passes. Rare enough not to disturb the members, which sync thousands of times a second.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Syncs until it is dropped.
 pub(crate) struct Bystander {
@@ -32,7 +32,8 @@ struct Shared {
 impl Bystander {
     /// Syncs a file in this directory, which should be on the members' disk.
     pub(crate) fn start(directory: &Path) -> Result<Self> {
-        let mut file = File::create(directory.join("bystander")).context("the bystander's file")?;
+        let place = directory.to_owned();
+        let mut log = File::create(place.join("bystander")).context("the bystander's file")?;
         let shared = Arc::new(Shared::default());
         let ours = Arc::clone(&shared);
         let thread = std::thread::spawn(move || {
@@ -41,8 +42,7 @@ impl Bystander {
                 *ours.under_way.lock().unwrap_or_else(PoisonError::into_inner) = Some(begun);
                 std::thread::sleep(PAUSE);
                 // A disk that fails is noticed by the members; this only takes the time.
-                let _ =
-                    file.rewind().and_then(|()| file.write_all(&[7; 512])).and_then(|()| file.sync_data());
+                let _ = append(&mut log).and_then(|()| replace(&place));
                 ours.under_way.lock().unwrap_or_else(PoisonError::into_inner).take();
                 ours.longest_us.fetch_max(beyond_pause(begun).as_micros() as u64, Ordering::AcqRel);
             }
@@ -50,12 +50,29 @@ impl Bystander {
         Ok(Self { shared, thread: Some(thread) })
     }
 
-    /// The longest that a sleep and a sync took beyond what was asked for, since the last call.
+    /// The longest that a sleep and a pass took beyond what was asked for, since the last call.
     pub(crate) fn take_longest(&self) -> Duration {
         let under_way = *self.shared.under_way.lock().unwrap_or_else(PoisonError::into_inner);
         let ended = Duration::from_micros(self.shared.longest_us.swap(0, Ordering::AcqRel));
         ended.max(under_way.map_or(Duration::ZERO, beyond_pause))
     }
+}
+
+/// As a member writes its log: into blocks that the file has.
+fn append(log: &mut File) -> io::Result<()> {
+    log.rewind()?;
+    log.write_all(&[7; 512])?;
+    log.sync_data()
+}
+
+/// As a member replaces a file: the journal of the file system takes part, and may be busy with somebody else's files.
+fn replace(directory: &Path) -> io::Result<()> {
+    let (temporary, whole) = (directory.join("bystander.tmp"), directory.join("bystander.file"));
+    let mut file = File::create(&temporary)?;
+    file.write_all(&[7; 512])?;
+    file.sync_all()?;
+    fs::rename(&temporary, &whole)?;
+    File::open(directory)?.sync_all()
 }
 
 fn beyond_pause(begun: Instant) -> Duration {

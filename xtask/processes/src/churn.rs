@@ -539,7 +539,7 @@ impl Churn {
         let (acknowledged, unknown) = lock(&self.shared.ledger).counts();
         println!(
             "churn: cycle {cycle}: {stage}; {} changes, {} kills; {acknowledged} acknowledged, {unknown} unknown; revision {} \
-             with hash {:08x} on all {} members; longest gap {} ms, until {}; of a bystander's sync {} ms",
+             with hash {:08x} on all {} members; longest gap {} ms, until {}; of a bystander's pass {} ms",
             self.changes,
             self.kills,
             agreement.revision,
@@ -552,7 +552,7 @@ impl Churn {
         // While nobody's disk does anything there is no majority with a disk.
         ensure!(
             recent.length <= self.gap_limit + stall,
-            "no write succeeded for {} ms, until {}, while it {stage}; a bystander's sync took {} ms at most",
+            "no write succeeded for {} ms, until {}, while it {stage}; a bystander's pass took {} ms at most",
             recent.length.as_millis(),
             recent.ended,
             stall.as_millis()
