@@ -158,6 +158,7 @@ fn drawn(fields: &mut Fields) -> Result<(u64, Options), Wrong> {
         without: features(&fields.texts("without")?)?,
         skip: skip.ok_or("`skip` has a number that is too large")?,
         seconds: fields.number("seconds")?,
+        store: false,
     };
     Ok((seed, Options { restrictions, mutant: mutant(fields)? }))
 }

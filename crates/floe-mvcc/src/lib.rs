@@ -18,6 +18,7 @@ mod hash;
 mod key_index;
 mod kv;
 mod lease;
+mod place;
 mod range;
 mod reader;
 mod record;
@@ -40,6 +41,7 @@ pub use floe_session::{ClientId, InvalidRequestId, Refusal, RequestId, Sequence,
 pub use hash::HashKv;
 pub use kv::{Event, KeyRange, KeyValue};
 pub use lease::{LeaseInfo, Lessor, Renewed};
+pub use place::MemoryDisk;
 pub use reader::{Reader, Size};
 pub use snapshot::Snapshot;
 pub use store::{Applied, Store, StoreOptions};

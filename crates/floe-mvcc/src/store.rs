@@ -1,9 +1,8 @@
 //! The one writer: opens the file, applies batches, makes them durable, and publishes to the readers.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::io::Read;
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
@@ -17,6 +16,7 @@ use crate::command::Reply;
 use crate::error::StorageError;
 use crate::key_index::KeyIndex;
 use crate::lease::Lessor;
+use crate::place::{MemoryDisk, Place, Slot};
 use crate::reader::Reader;
 use crate::record::{self, ROW_OVERHEAD_BYTES, Record, State};
 use crate::roster::Roster;
@@ -72,7 +72,7 @@ impl Default for StoreOptions {
 /// The store's writer. One thread owns it; everybody else reads through [`Store::reader`].
 pub struct Store {
     db: Arc<Database>,
-    path: PathBuf,
+    place: Place,
     cache_bytes: usize,
     shared: Arc<Shared>,
     /// What the batches so far have led to.
@@ -90,18 +90,27 @@ impl Store {
     ///
     /// After a crash the file is as the last checkpoint left it. The host applies the log from [`Store::applied`] on.
     pub fn open(path: &Path, options: StoreOptions) -> Result<Self, StorageError> {
+        Self::open_at(Place::Path(path.to_owned()), options)
+    }
+
+    /// The same on a disk in memory, for simulated machines.
+    pub fn open_in_memory(disk: &MemoryDisk, options: StoreOptions) -> Result<Self, StorageError> {
+        Self::open_at(Place::Memory(disk.clone()), options)
+    }
+
+    fn open_at(place: Place, options: StoreOptions) -> Result<Self, StorageError> {
         // What a crash left of a snapshot that was being put in place.
-        remove_if_there(&restoring(path))?;
-        if !path.try_exists()? {
-            make_empty(path)?;
+        place.remove(Slot::Restoring)?;
+        if !place.exists()? {
+            make_empty(&place)?;
         }
-        let db = create(path, options.cache_bytes)?;
+        let db = place.database(Slot::Store, options.cache_bytes)?;
         let state = initialize(&db)?;
         let limits = QueueLimits { events: options.watch_queue_events, bytes: options.watch_queue_bytes };
         let Loaded { tables, lessor, sessions, roster, row_bytes } = load(&db, state)?;
         let mut store = Self {
             db,
-            path: path.to_owned(),
+            place,
             cache_bytes: options.cache_bytes,
             shared: Arc::new(Shared::new(tables, lessor, sessions, roster, row_bytes, limits)),
             state,
@@ -190,14 +199,12 @@ impl Store {
     pub fn restore(&mut self, from: &mut dyn Read) -> Result<Applied, StorageError> {
         self.usable()?;
         self.failed = true;
-        let path = restoring(&self.path);
-        remove_if_there(&path)?;
-        let db = create(&path, self.cache_bytes)?;
+        self.place.remove(Slot::Restoring)?;
+        let db = self.place.database(Slot::Restoring, self.cache_bytes)?;
         initialize(&db)?;
         let state = snapshot::read_into(&db, from)?;
         let Loaded { tables, lessor, sessions, roster, row_bytes } = load(&db, state)?;
-        fs::rename(&path, &self.path)?;
-        sync_directory_of(&self.path)?;
+        self.place.put_in_place(Slot::Restoring)?;
 
         let before = self.state.revision;
         self.db = db;
@@ -279,52 +286,19 @@ impl Store {
 
     fn measure(&mut self) -> Result<(), StorageError> {
         self.unmeasured_bytes = 0;
-        self.shared.file_bytes.store(fs::metadata(&self.path)?.len(), Ordering::Relaxed);
+        self.shared.file_bytes.store(self.place.len()?, Ordering::Relaxed);
         Ok(())
     }
 }
 
-/// Where a snapshot is made into a store before it takes the place of the one at `path`.
-fn restoring(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".restoring");
-    PathBuf::from(name)
-}
-
 /// Makes the file of an empty store. It gets its name when it is whole: a process that dies while it makes it would leave
 /// what can neither be opened nor, since it might be all of somebody's data, be made again.
-fn make_empty(path: &Path) -> Result<(), StorageError> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".beginning");
-    let beginning = PathBuf::from(name);
-    remove_if_there(&beginning)?;
-    let db = create(&beginning, 0)?;
+fn make_empty(place: &Place) -> Result<(), StorageError> {
+    place.remove(Slot::Beginning)?;
+    let db = place.database(Slot::Beginning, 0)?;
     initialize(&db)?;
     drop(db);
-    fs::rename(&beginning, path)?;
-    Ok(sync_directory_of(path)?)
-}
-
-fn remove_if_there(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        outcome => outcome,
-    }
-}
-
-/// Makes a name durable: it must outlive a power cut as surely as the log entries that will be dropped for its file.
-fn sync_directory_of(path: &Path) -> io::Result<()> {
-    let directory = match path.parent() {
-        Some(directory) if !directory.as_os_str().is_empty() => directory,
-        Some(_) | None => Path::new("."),
-    };
-    File::open(directory)?.sync_all()
-}
-
-fn create(path: &Path, cache_bytes: usize) -> Result<Arc<Database>, StorageError> {
-    let mut builder = Database::builder();
-    builder.set_cache_size(cache_bytes);
-    Ok(Arc::new(builder.create(path).map_err(StorageError::redb)?))
+    Ok(place.put_in_place(Slot::Beginning)?)
 }
 
 pub(crate) fn begin(db: &Database, durability: Durability) -> Result<WriteTransaction, StorageError> {

@@ -180,6 +180,9 @@ impl World {
         let Some(life) = machine.life.take() else { return Ok(()) };
         let node = machine.id;
         machine.storage.crash(life.writing, &mut self.disk_rng);
+        if let Some(stores) = &mut self.stores {
+            stores.crashed(host);
+        }
         self.cause = self.note(&Happening::Crashed { node });
         self.queue.push(self.now.plus(down), Event::Restart(host));
         if self.plan.host.peer_gone {

@@ -38,6 +38,11 @@ mod shrink;
 mod stage;
 mod step;
 mod storage;
+#[cfg(feature = "store")]
+mod store;
+#[cfg(not(feature = "store"))]
+#[path = "no_store.rs"]
+mod store;
 mod trace;
 mod work;
 mod workload;

@@ -7,15 +7,16 @@ use crate::mutant::Mutant;
 use crate::plan::{Feature, Plan, Restrictions};
 
 /// What comes after the page's address, to see the world of this seed at that moment. `None` of a world that the page
-/// does not show: of a graph.
+/// does not show: of a graph, or of the store.
 pub(crate) fn link(
     seed: u64,
     restrictions: &Restrictions,
     mutant: Option<Mutant>,
     at: Moment,
 ) -> Option<String> {
-    let Restrictions { voters, graph, clients, groups: _, with, without, skip, seconds } = restrictions;
-    if graph.is_some() {
+    let Restrictions { voters, graph, clients, groups: _, with, without, skip, seconds, store } =
+        restrictions;
+    if graph.is_some() || *store {
         return None;
     }
     let mut forced = restrictions.clone();

@@ -159,6 +159,9 @@ pub struct Restrictions {
     pub skip: BTreeSet<u32>,
     /// The chaos lasts this many simulated seconds.
     pub seconds: Option<u64>,
+    /// The real key-value store runs beside the map of each host, if the crate is built with its feature `store`. The
+    /// history is the same.
+    pub store: bool,
 }
 
 /// A network of a seed. Times in nanoseconds, chances in millionths.
@@ -280,6 +283,8 @@ pub struct Plan {
     pub features: BTreeSet<Feature>,
     /// The core's configuration; each node puts its own id in.
     pub config: Config,
+    /// The real key-value store runs beside the map of each host.
+    pub store: bool,
     /// The network.
     pub network: NetworkPlan,
     /// The hosts.
@@ -351,6 +356,7 @@ impl Plan {
             witnesses,
             features,
             config,
+            store: restrictions.store,
             network,
             host,
             workload,

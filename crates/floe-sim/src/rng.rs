@@ -29,6 +29,8 @@ pub enum Stream {
     Host = 7,
     /// Whether a feature is on that was added later than most.
     Feature = 8,
+    /// What a crash leaves of the store's file.
+    Store = 9,
 }
 
 impl Rng {

@@ -106,6 +106,9 @@ impl Outcome {
             let names: Vec<&str> = restrictions.without.iter().map(|feature| feature.name()).collect();
             command += &format!(" --without {}", names.join(","));
         }
+        if restrictions.store {
+            command += " --store";
+        }
         if !restrictions.skip.is_empty() {
             let numbers: Vec<String> = restrictions.skip.iter().map(u32::to_string).collect();
             command += &format!(" --skip {}", numbers.join(","));

@@ -442,6 +442,9 @@ impl World {
         let message = Message::Snapshot { last, membership: membership.clone() };
         let envelope = Envelope { from: id, to, term, message };
         let state = std::rc::Rc::new(crate::net::SnapshotState { last, membership, machine });
+        if let Some(stores) = &mut self.stores {
+            stores.sent(host, last)?;
+        }
         let cause = self.note(&Happening::SnapshotSent { from: id, to, last });
         let mean = self.plan.host.snapshot_mean;
         let takes = self.plan.host.takes(&mut self.disk_rng, mean);
@@ -539,8 +542,11 @@ impl World {
             _ => &life.machine,
         };
         let key = self.check.clients.operation(pending.op).map(|known| known.key).unwrap_or_default();
-        let (at, value) = (source.applied().index, source.value(key));
-        self.answer(pending.op, Answer::Read { at, value })
+        let (applied, value) = (source.applied(), source.value(key));
+        if let Some(stores) = &self.stores {
+            stores.read(host, applied, key, value)?;
+        }
+        self.answer(pending.op, Answer::Read { at: applied.index, value })
     }
 
     /// Whether the process dies here, between two effects.

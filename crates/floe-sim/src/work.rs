@@ -11,6 +11,7 @@ use crate::marks::Mark;
 use crate::mutant::HostMutant;
 use crate::step::not_there;
 use crate::storage::{Checkpoint, Injected, NotWritten};
+use crate::store::Done;
 use crate::trace::{EventId, Happening};
 use crate::workload::Answer;
 use crate::world::{At, Event, World};
@@ -207,10 +208,12 @@ impl World {
         } else {
             self.check.commits.state(id, last, hash)?;
         }
+        if let Some(stores) = &mut self.stores {
+            stores.apply(host, last)?;
+        }
         self.cause = self.note(&Happening::Applied { node: id, last, hash });
         self.input(host, Input::Applied(last.index))?;
-        self.save_in_time(host);
-        Ok(())
+        self.save_in_time(host)
     }
 
     fn apply_entry(&mut self, host: usize, entry: &Entry) -> Checked {
@@ -256,6 +259,9 @@ impl World {
                     life.machine.do_again(&command);
                 }
                 life.keep_reply(entry.id, command.op, effect);
+                if let (Some(stores), Effect::Done(reply)) = (&mut self.stores, effect) {
+                    stores.done(host, Done { id: entry.id, command, reply });
+                }
                 applied = Some((command.op, effect));
             }
         }
@@ -309,29 +315,30 @@ impl World {
         self.check.memberships.installed(id);
         let hash = state.machine.hash();
         self.check.commits.state(id, last, hash)?;
+        if let Some(stores) = &mut self.stores {
+            stores.installed(host, last)?;
+        }
         self.cause = self.note(&Happening::SnapshotInstalled { node: id, last });
         self.report_snapshot(host, received, SnapshotOutcome::Installed(last));
         self.input(host, Input::Applied(last.index))
     }
 
     /// Makes the state durable when enough was applied.
-    fn save_in_time(&mut self, host: usize) {
+    fn save_in_time(&mut self, host: usize) -> Checked {
         let plan = &self.plan.host;
         let machine = &self.hosts[host];
-        let Some(life) = machine.life.as_ref() else { return };
+        let Some(life) = machine.life.as_ref() else { return Ok(()) };
         let saved = machine.storage.checkpoint().machine.applied().index;
         let unsaved_entries = life.machine.applied().index.0.saturating_sub(saved.0);
         let is_enough = plan.checkpoint_entries > 0 && unsaved_entries >= plan.checkpoint_entries;
-        if is_enough || life.unsaved_bytes >= plan.checkpoint_bytes {
-            self.save(host);
-        }
+        if is_enough || life.unsaved_bytes >= plan.checkpoint_bytes { self.save(host) } else { Ok(()) }
     }
 
     /// Makes the state durable, and lets go of the log below it.
-    pub(crate) fn save(&mut self, host: usize) {
+    pub(crate) fn save(&mut self, host: usize) -> Checked {
         let (trailing, mutant) = (self.plan.host.trailing, self.mutant);
         let machine = &mut self.hosts[host];
-        let Some(life) = machine.life.as_mut() else { return };
+        let Some(life) = machine.life.as_mut() else { return Ok(()) };
         life.unsaved_bytes = 0;
         let last = life.machine.applied();
         let saves = mutant != Some(HostMutant::CompactAhead) || self.host_rng.coin();
@@ -344,5 +351,6 @@ impl World {
         life.compact_to = machine.storage.image().id_at(Index(base)).filter(|id| *id != LogId::ZERO);
         let node = machine.id;
         self.note(&Happening::Checkpoint { node, last });
+        self.stores.as_mut().map_or(Ok(()), |stores| stores.saved(host, last))
     }
 }

@@ -17,6 +17,7 @@ use crate::queue::Queue;
 use crate::rng::{Rng, Stream};
 use crate::stage::Backstage;
 use crate::storage::Storage;
+use crate::store::Stores;
 use crate::trace::{EventId, Happening, Trace};
 use crate::work::FULL_DISK_RETRY;
 use crate::workload::Workload;
@@ -46,6 +47,8 @@ pub(crate) struct World {
     /// Buffer for what the network delivers.
     arrivals: Vec<(Moment, Packet)>,
     handled: u64,
+    /// The real stores, in worlds that ask for them.
+    pub(crate) stores: Option<Box<Stores>>,
     /// What viewers do and see, on a stage.
     pub(crate) backstage: Option<Box<Backstage>>,
 }
@@ -187,6 +190,7 @@ impl World {
             marks: Marks::default(),
             arrivals: Vec::new(),
             handled: 0,
+            stores: None,
             backstage: None,
             plan,
             mutant,
@@ -195,6 +199,9 @@ impl World {
 
     /// Starts every host and every client, and writes the schedule into the future.
     pub(crate) fn begin(&mut self) -> Checked {
+        if self.plan.store && self.mutant.is_none() {
+            self.stores = Stores::new(self.hosts.len(), self.plan.seed);
+        }
         let features: Vec<&str> = self.plan.features.iter().map(|feature| feature.name()).collect();
         let happening = Happening::World {
             seed: self.plan.seed,
@@ -391,6 +398,10 @@ impl World {
         if mutant == Some(HostMutant::ApplyTwice) {
             let before = life.log.id_at(life.seen.commit).unwrap_or(life.log.base);
             life.machine.forge_applied(before);
+        }
+        // A witness has nothing to keep in one.
+        if let Some(stores) = self.stores.as_mut().filter(|_| !witness) {
+            stores.started(host, life.machine.applied())?;
         }
         machine.life = Some(life);
         machine.leaving = false;

@@ -37,6 +37,9 @@ struct Arguments {
     /// Features that are off, by name, separated by commas.
     #[arg(long, value_delimiter = ',')]
     without: Vec<Feature>,
+    /// The real key-value store runs beside the map of each host, and must agree with it.
+    #[arg(long)]
+    store: bool,
     /// A graph of links that stands for ten minutes, instead of each seed's own faults.
     #[arg(long)]
     graph: Option<Graph>,
@@ -106,6 +109,7 @@ fn options(arguments: &Arguments) -> Options {
     let restrictions = Restrictions {
         voters: arguments.voters,
         graph: arguments.graph,
+        store: arguments.store,
         groups: arguments.groups,
         with,
         without,

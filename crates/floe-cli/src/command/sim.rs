@@ -30,6 +30,9 @@ pub(crate) struct Arguments {
     /// If it breaks a rule, look for the smallest variant that still does, in at most this many runs
     #[arg(long, value_name = "RUNS", default_value_t = 0)]
     shrink: u32,
+    /// Let the real key-value store run beside the map of each host: they must agree
+    #[arg(long)]
+    store: bool,
     #[command(flatten)]
     less: Less,
 }
@@ -98,7 +101,17 @@ impl Less {
         let (with, without) = (BTreeSet::from_iter(with), BTreeSet::from_iter(without));
         let skip = BTreeSet::from_iter(skip);
         Options {
-            restrictions: Restrictions { voters, graph, clients, groups, with, without, skip, seconds },
+            restrictions: Restrictions {
+                voters,
+                graph,
+                clients,
+                groups,
+                with,
+                without,
+                skip,
+                seconds,
+                store: false,
+            },
             mutant,
         }
     }
@@ -106,8 +119,9 @@ impl Less {
 
 /// Replays the seed and prints what became of it.
 pub(crate) fn main(arguments: Arguments) -> ExitCode {
-    let Arguments { seed, trace, shrink: runs, less } = arguments;
-    let options = less.options();
+    let Arguments { seed, trace, shrink: runs, store, less } = arguments;
+    let mut options = less.options();
+    options.restrictions.store = store;
     let outcome = match &trace {
         None => run(seed, &options),
         Some(path) => match run_into(path, seed, &options) {

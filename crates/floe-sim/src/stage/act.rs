@@ -428,7 +428,7 @@ impl World {
                 }
             }
             Act::Snapshot { .. } => {
-                self.save(host);
+                self.save(host)?;
                 self.start_writing(host)?;
             }
             Act::Write { .. }

@@ -212,6 +212,7 @@ impl Script {
             witnesses: self.witnesses.clone(),
             features: BTreeSet::new(),
             config,
+            store: false,
             network: NetworkPlan {
                 delay_min,
                 delay_spread: delay_max - delay_min,

@@ -8,3 +8,5 @@ mod mutants;
 mod reach;
 mod seeds;
 mod shrinking;
+#[cfg(feature = "store")]
+mod store;

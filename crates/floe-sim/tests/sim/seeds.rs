@@ -3,7 +3,7 @@
 use floe_sim::{Feature, Mark, Options, Plan, Restrictions, sweep};
 
 /// Fails with every broken seed and its command.
-fn all_hold(seeds: std::ops::Range<u64>, options: &Options) {
+pub(crate) fn all_hold(seeds: std::ops::Range<u64>, options: &Options) {
     let sweep = sweep(seeds, options, |_| true);
     let failures: Vec<String> = sweep.failures.iter().map(ToString::to_string).collect();
     assert!(failures.is_empty(), "{}", failures.join("\n"));
