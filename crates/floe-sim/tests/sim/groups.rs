@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use floe_sim::{Feature, Options, Restrictions, run, run_traced, sweep};
 
+use crate::failure::assert_holds;
+
 fn of(groups: u64) -> Options {
     let restrictions = Restrictions { groups: Some(groups), ..Restrictions::default() };
     Options { restrictions, mutant: None }
@@ -13,7 +15,7 @@ fn of(groups: u64) -> Options {
 fn many_groups_hold_under_faults() {
     for groups in [2, 7, 20] {
         let done = sweep(1..=12, &of(groups), |_| true);
-        assert!(done.failures.is_empty(), "{}", done.failures[0]);
+        assert_holds(&done.failures, &of(groups));
         assert!(done.statistics.committed > 100 * groups, "{:?}", done.statistics);
         assert!(done.statistics.acknowledged > 500, "{:?}", done.statistics);
     }
@@ -31,7 +33,7 @@ fn fifty_groups_hold_in_calm_and_in_one_kind_of_fault_at_a_time() {
         options.restrictions.seconds = Some(5);
         options.restrictions.voters = Some(5);
         let done = sweep(1..=2, &options, |_| true);
-        assert!(done.failures.is_empty(), "{kept:?}: {}", done.failures[0]);
+        assert_holds(&done.failures, &options);
     }
 }
 

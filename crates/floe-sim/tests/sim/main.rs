@@ -2,6 +2,7 @@
 //! failures shrink, and the worlds reach what they are for.
 
 mod determinism;
+mod failure;
 mod graphs;
 mod groups;
 mod mutants;

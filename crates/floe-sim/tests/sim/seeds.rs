@@ -2,13 +2,7 @@
 
 use floe_sim::{Feature, Mark, Options, Plan, Restrictions, sweep};
 
-/// Fails with every broken seed and its command.
-pub(crate) fn all_hold(seeds: std::ops::Range<u64>, options: &Options) {
-    let sweep = sweep(seeds, options, |_| true);
-    let failures: Vec<String> = sweep.failures.iter().map(ToString::to_string).collect();
-    assert!(failures.is_empty(), "{}", failures.join("\n"));
-    assert!(sweep.statistics.committed > 10 * sweep.seeds, "hardly anything was committed: {sweep:?}");
-}
+use crate::failure::{all_hold, assert_holds};
 
 #[test]
 fn seeds_of_the_full_mix_hold() {
@@ -27,7 +21,7 @@ fn seeds_without_faults_hold_and_acknowledge_nearly_everything() {
     let restrictions = Restrictions { without, seconds: Some(10), ..Restrictions::default() };
     let options = Options { restrictions, ..Options::default() };
     let sweep = sweep(2_000..2_020, &options, |_| true);
-    assert!(sweep.failures.is_empty(), "{:?}", sweep.failures);
+    assert_holds(&sweep.failures, &options);
     let floe_sim::Statistics { invoked, acknowledged, .. } = sweep.statistics;
     assert!(acknowledged * 10 > invoked * 8, "{acknowledged} of {invoked} operations were acknowledged");
 }
@@ -43,7 +37,7 @@ fn the_preferred_lead_when_all_is_calm() {
     // In the others a minority is cut off in the end, and the preferred may be in it.
     let stays_calm = |seed: &u64| !Plan::draw(*seed, &options.restrictions).liveness;
     let sweep = sweep((4_000..4_060).filter(stays_calm), &options, |_| true);
-    assert!(sweep.failures.is_empty(), "{:?}", sweep.failures);
+    assert_holds(&sweep.failures, &options);
     let reached =
         |wanted| sweep.reached.iter().find(|(mark, _)| *mark == wanted).map_or(0, |(_, count)| count);
     assert_eq!(reached(Mark::OtherLeads), 0, "somebody else leads");
@@ -63,6 +57,6 @@ fn seeds_of_a_single_node_hold() {
 fn seeds_that_failed_once_hold() {
     for seed in [702_181, 702_224, 30_011_005, 400_025_051] {
         let outcome = floe_sim::run(seed, &Options::default());
-        assert!(outcome.violation.is_none(), "{outcome}");
+        assert_holds(outcome.violation.is_some().then_some(outcome).as_slice(), &Options::default());
     }
 }

@@ -2,7 +2,7 @@
 
 use floe_sim::{Options, Restrictions, run};
 
-use crate::seeds::all_hold;
+use crate::failure::all_hold;
 
 fn with_store(restrictions: Restrictions) -> Options {
     Options { restrictions: Restrictions { store: true, ..restrictions }, ..Options::default() }
