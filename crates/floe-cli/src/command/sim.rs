@@ -96,7 +96,7 @@ impl Less {
         self.world(0).as_object().is_some_and(|fields| fields.len() == 1)
     }
 
-    fn options(self) -> Options {
+    fn options(self, store: bool) -> Options {
         let Self { voters, graph, clients, groups, seconds, with, without, skip, mutant } = self;
         let (with, without) = (BTreeSet::from_iter(with), BTreeSet::from_iter(without));
         let skip = BTreeSet::from_iter(skip);
@@ -110,7 +110,7 @@ impl Less {
                 without,
                 skip,
                 seconds,
-                store: false,
+                store,
             },
             mutant,
         }
@@ -120,8 +120,7 @@ impl Less {
 /// Replays the seed and prints what became of it.
 pub(crate) fn main(arguments: Arguments) -> ExitCode {
     let Arguments { seed, trace, shrink: runs, store, less } = arguments;
-    let mut options = less.options();
-    options.restrictions.store = store;
+    let options = less.options(store);
     let outcome = match &trace {
         None => run(seed, &options),
         Some(path) => match run_into(path, seed, &options) {

@@ -10,8 +10,7 @@ use tonic::{Code, Request};
 
 use crate::harness::{Member, fails, get, local, put, single, soon, three, three_with, until};
 
-/// The position of the leader.
-/// Who leads, as soon as somebody does.
+/// The position of the leader, as soon as there is one.
 async fn leader(members: &[Member]) -> usize {
     let found = Cell::new(None);
     until(async || {

@@ -27,7 +27,7 @@ fn tell(failure: &Outcome, options: &Options) -> String {
 }
 
 /// Runs the seed again, and writes its history to a file beside what is built.
-pub(crate) fn write_trace(seed: u64, options: &Options) -> std::io::Result<PathBuf> {
+fn write_trace(seed: u64, options: &Options) -> std::io::Result<PathBuf> {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("failed-seeds");
     fs::create_dir_all(&folder)?;
     let path = folder.join(format!("{seed}.ndjson"));

@@ -55,8 +55,6 @@ fn seeds_of_a_single_node_hold() {
 /// not either, entry by entry over a link that loses messages; the checker waited for those that are healed alone.
 #[test]
 fn seeds_that_failed_once_hold() {
-    for seed in [702_181, 702_224, 30_011_005, 400_025_051] {
-        let outcome = floe_sim::run(seed, &Options::default());
-        assert_holds(outcome.violation.is_some().then_some(outcome).as_slice(), &Options::default());
-    }
+    let sweep = sweep([702_181, 702_224, 30_011_005, 400_025_051], &Options::default(), |_| true);
+    assert_holds(&sweep.failures, &Options::default());
 }
